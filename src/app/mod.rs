@@ -1,0 +1,477 @@
+//! The window: what it shows and what its commands do. It sends jobs and shows
+//! events; it never touches a tensor and never waits.
+
+use std::{path::PathBuf, sync::Arc};
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use eframe::egui_wgpu::WgpuConfiguration;
+use egui::{Context, Ui};
+
+use crate::{
+    error::{Error, Result},
+    jobs::{Event, EventKind, Job, JobHandle, Outcome, Workers},
+    picture::{Format, Picture},
+    restore::{Mosaic, Progress, Receipt, UpscaleOptions},
+    settings::Settings,
+};
+
+mod command;
+mod panels;
+mod theme;
+mod toasts;
+mod viewer;
+
+pub use command::Command;
+
+use toasts::Toasts;
+use viewer::Viewer;
+
+/// The picture behind "Try the sample photo".
+const SAMPLE: &[u8] = include_bytes!("../../assets/sample.png");
+
+const ICON: &[u8] = include_bytes!("../../assets/icon.png");
+
+/// What a window is opened with.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    /// A photo to open at once.
+    pub photo: Option<PathBuf>,
+    /// Where settings are kept; `None` keeps them for this run only.
+    pub settings: Option<PathBuf>,
+}
+
+/// The photo being worked on and what became of it.
+struct Document {
+    picture: Arc<Picture>,
+    result: Option<ResultSoFar>,
+}
+
+/// A result, whole or in the making.
+struct ResultSoFar {
+    mosaic: Mosaic,
+    receipt: Option<Receipt>,
+    /// Where "Save" will put it.
+    target: Option<PathBuf>,
+}
+
+/// The running upscale.
+struct Running {
+    handle: JobHandle,
+    progress: Option<Progress>,
+    device: Option<String>,
+}
+
+/// The window's state.
+pub struct App {
+    workers: Workers,
+    document: Option<Document>,
+    opening: Option<JobHandle>,
+    running: Option<Running>,
+    saving: Option<JobHandle>,
+    /// Names for the list of devices.
+    adapters: Vec<String>,
+    viewer: Viewer,
+    settings: Settings,
+    settings_path: Option<PathBuf>,
+    toasts: Toasts,
+    shows_keys: bool,
+    queue: Vec<Command>,
+    /// What file dialogs answered.
+    answers: (Sender<Answer>, Receiver<Answer>),
+}
+
+/// A choice made in a dialog.
+enum Answer {
+    Open(PathBuf),
+    SaveAs(PathBuf),
+}
+
+/// Opens the window and stays until it is closed.
+///
+/// # Errors
+/// [`Error::Window`] where no window or no graphics driver is to be had.
+pub fn run(setup: Setup) -> Result<()> {
+    let icon = Picture::from_bytes(ICON, "icon.png")?.pixels.into_rgba8();
+    let viewport = egui::ViewportBuilder::default()
+        .with_title("Pixmend")
+        .with_app_id("io.github.pixmend.Pixmend")
+        .with_inner_size([1280.0, 800.0])
+        .with_min_inner_size([760.0, 480.0])
+        .with_icon(egui::IconData {
+            width: icon.width(),
+            height: icon.height(),
+            rgba: icon.into_raw(),
+        });
+    let options = eframe::NativeOptions {
+        viewport,
+        wgpu_options: WgpuConfiguration::default(),
+        ..eframe::NativeOptions::default()
+    };
+    let started =
+        eframe::run_native("pixmend", options, Box::new(|cc| Ok(Box::new(App::new(cc, setup)?))));
+    started.map_err(|error| {
+        Error::Window(match error {
+            eframe::Error::Wgpu(_) => {
+                "it needs a Vulkan or OpenGL driver, and this machine has none \
+                                   (on Debian, mesa-vulkan-drivers has one)"
+                    .to_owned()
+            }
+            eframe::Error::Winit(_) | eframe::Error::WinitEventLoop(_) => {
+                format!("there is no screen to open it on ({error})")
+            }
+            other => other.to_string(),
+        })
+    })
+}
+
+impl App {
+    /// The window's state in a window that egui has made.
+    ///
+    /// # Errors
+    /// [`Error::Window`] if the system gives no threads.
+    pub fn new(cc: &eframe::CreationContext<'_>, setup: Setup) -> Result<Self> {
+        let ctx = cc.egui_ctx.clone();
+        // Ctrl and + zoom the photo, not the controls.
+        ctx.options_mut(|options| options.zoom_with_keyboard = false);
+        let wake = ctx.clone();
+        let workers = Workers::start(move || wake.request_repaint());
+        let mut app = Self {
+            workers: workers.map_err(|error| Error::Window(error.to_string()))?,
+            document: None,
+            opening: None,
+            running: None,
+            saving: None,
+            adapters: Vec::new(),
+            viewer: Viewer::new(cc.wgpu_render_state.as_ref()),
+            settings: Settings::default(),
+            settings_path: setup.settings,
+            toasts: Toasts::default(),
+            shows_keys: false,
+            queue: Vec::new(),
+            answers: unbounded(),
+        };
+        if let Some(path) = &app.settings_path {
+            match Settings::load(path) {
+                Ok(settings) => app.settings = settings,
+                Err(error) => app.toasts.failure(&error),
+            }
+        }
+        app.viewer.sharp_pixels = app.settings.sharp_pixels;
+        theme::apply(&ctx, app.settings.dark);
+        app.workers.submit(Job::ListDevices);
+        if let Some(photo) = setup.photo {
+            app.open(photo);
+        }
+        Ok(app)
+    }
+
+    /// Opens a photo; what is on screen stays until it is there.
+    pub fn open(&mut self, path: PathBuf) {
+        // A path relative to the folder the program was started in would lead
+        // elsewhere once it is shown to the user.
+        let path = std::path::absolute(&path).unwrap_or(path);
+        self.begin_opening(Job::Open(path));
+    }
+
+    fn begin_opening(&mut self, job: Job) {
+        self.opening = Some(self.workers.submit(job));
+    }
+
+    const fn has_photo(&self) -> bool {
+        self.document.is_some()
+    }
+
+    const fn can_upscale(&self) -> bool {
+        self.document.is_some() && self.running.is_none()
+    }
+
+    fn can_cancel(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| !running.handle.is_cancelling())
+    }
+
+    fn can_save(&self) -> bool {
+        let finished = self.finished();
+        finished.is_some() && self.saving.is_none()
+    }
+
+    /// The result, if it is whole.
+    fn finished(&self) -> Option<&ResultSoFar> {
+        let result = self.document.as_ref()?.result.as_ref()?;
+        result.receipt.is_some().then_some(result)
+    }
+
+    /// The one place where commands do something.
+    fn perform(&mut self, command: Command, ctx: &Context) {
+        match command {
+            Command::Open => self.ask_what_to_open(ctx),
+            // Arrives as an event with the picture.
+            Command::Paste => {}
+            Command::OpenSample => {
+                self.begin_opening(Job::OpenBytes { name: "sample.png".to_owned(), bytes: SAMPLE })
+            }
+            Command::Upscale => self.upscale(),
+            Command::Cancel => {
+                if let Some(running) = &self.running {
+                    running.handle.cancel();
+                }
+            }
+            Command::Save => {
+                if let Some(target) = self.finished().and_then(|result| result.target.clone()) {
+                    self.save(target);
+                }
+            }
+            Command::SaveAs => self.ask_where_to_save(ctx),
+            Command::Fit => self.viewer.fit(),
+            Command::ActualSize => self.viewer.actual_size(),
+            Command::ZoomIn => self.viewer.zoom(1.25),
+            Command::ZoomOut => self.viewer.zoom(0.8),
+            Command::CycleView => self.viewer.view = self.viewer.view.next(),
+            Command::SharpPixels => {
+                self.viewer.sharp_pixels = !self.viewer.sharp_pixels;
+                self.settings.sharp_pixels = self.viewer.sharp_pixels;
+                self.keep_settings();
+            }
+            Command::Theme => {
+                self.settings.dark = !self.settings.dark;
+                theme::apply(ctx, self.settings.dark);
+                self.keep_settings();
+            }
+            Command::Help => self.shows_keys = !self.shows_keys,
+            Command::Quit => ctx.send_viewport_cmd(egui::ViewportCommand::Close),
+        }
+    }
+
+    fn upscale(&mut self) {
+        let Some(document) = &mut self.document else {
+            return;
+        };
+        document.result = None;
+        let handle = self.workers.submit(Job::Upscale {
+            picture: document.picture.clone(),
+            model: self.settings.model.clone(),
+            device: self.settings.device.clone(),
+            options: UpscaleOptions::default(),
+            focus: self.viewer.focus(),
+        });
+        self.running = Some(Running { handle, progress: None, device: None });
+    }
+
+    fn save(&mut self, path: PathBuf) {
+        let Some(document) = &self.document else {
+            return;
+        };
+        let Some(result) = self.finished() else {
+            return;
+        };
+        let job = Job::Save {
+            result: result.mosaic.clone(),
+            metadata: document.picture.metadata.clone(),
+            path,
+        };
+        self.saving = Some(self.workers.submit(job));
+    }
+
+    fn keep_settings(&mut self) {
+        if let Some(path) = &self.settings_path
+            && let Err(error) = self.settings.save(path)
+        {
+            self.toasts.failure(&error);
+        }
+    }
+
+    /// Dialogs are made here, where some systems want them, and waited for on
+    /// a thread of their own.
+    fn ask(
+        &self,
+        ctx: &Context,
+        dialog: impl Future<Output = Option<rfd::FileHandle>> + Send + 'static,
+        answer: fn(PathBuf) -> Answer,
+    ) {
+        let (answers, ctx) = (self.answers.0.clone(), ctx.clone());
+        let asked = std::thread::Builder::new().name("dialog".to_owned()).spawn(move || {
+            if let Some(file) = pollster::block_on(dialog) {
+                // Nobody waits for it once the window is closed.
+                let _sent = answers.send(answer(file.path().to_owned()));
+                ctx.request_repaint();
+            }
+        });
+        if let Err(error) = asked {
+            log::error!("no file dialog: {error}");
+        }
+    }
+
+    fn ask_what_to_open(&self, ctx: &Context) {
+        let endings: Vec<&str> = vec!["jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp"];
+        let dialog = rfd::AsyncFileDialog::new()
+            .set_title("Open a photo")
+            .add_filter("Photos", &endings)
+            .pick_file();
+        self.ask(ctx, dialog, Answer::Open);
+    }
+
+    fn ask_where_to_save(&self, ctx: &Context) {
+        let mut dialog = rfd::AsyncFileDialog::new().set_title("Save the result");
+        for format in Format::ALL {
+            dialog = dialog.add_filter(format.name(), &[format.extension()]);
+        }
+        if let Some(target) = self.finished().and_then(|result| result.target.as_ref()) {
+            if let Some(folder) = target.parent() {
+                dialog = dialog.set_directory(folder);
+            }
+            if let Some(name) = target.file_name() {
+                dialog = dialog.set_file_name(name.to_string_lossy());
+            }
+        }
+        self.ask(ctx, dialog.save_file(), Answer::SaveAs);
+    }
+
+    fn receive(&mut self, ctx: &Context) {
+        let answers: Vec<Answer> = self.answers.1.try_iter().collect();
+        for answer in answers {
+            match answer {
+                Answer::Open(path) => self.open(path),
+                Answer::SaveAs(path) => self.save(path),
+            }
+        }
+        let events: Vec<Event> = self.workers.events().collect();
+        for event in events {
+            self.receive_event(event, ctx);
+        }
+    }
+
+    fn receive_event(&mut self, event: Event, ctx: &Context) {
+        let is = |handle: Option<&JobHandle>| handle.is_some_and(|handle| handle.id == event.id);
+        let opening = is(self.opening.as_ref());
+        let running = is(self.running.as_ref().map(|running| &running.handle));
+        match event.kind {
+            EventKind::Note(note) => self.toasts.news(ctx, note),
+            EventKind::Started(start) if running => {
+                self.viewer.begin_result(start.size, start.color.has_alpha());
+                if let Some(document) = &mut self.document {
+                    document.result = Some(ResultSoFar {
+                        mosaic: Mosaic {
+                            size: start.size,
+                            color: start.color,
+                            patches: Vec::new(),
+                        },
+                        receipt: None,
+                        target: None,
+                    });
+                }
+                if let Some(running) = &mut self.running {
+                    running.device = Some(start.device);
+                }
+            }
+            EventKind::Progress(progress) if running => {
+                if let Some(running) = &mut self.running {
+                    running.progress = Some(progress);
+                }
+            }
+            EventKind::Patch(patch) if running => {
+                self.viewer.add(patch.clone());
+                let result = self.document.as_mut().and_then(|document| document.result.as_mut());
+                if let Some(result) = result {
+                    result.mosaic.patches.push(patch);
+                }
+            }
+            EventKind::Finished(Outcome::Opened { picture, pyramid }) if opening => {
+                self.opening = None;
+                self.cancel_running();
+                self.viewer.show(picture.clone(), *pyramid);
+                self.document = Some(Document { picture, result: None });
+            }
+            EventKind::Finished(Outcome::Upscaled { receipt, target }) if running => {
+                self.running = None;
+                let result = self.document.as_mut().and_then(|document| document.result.as_mut());
+                if let Some(result) = result {
+                    result.receipt = Some(receipt);
+                    result.target = Some(target);
+                }
+            }
+            EventKind::Finished(Outcome::Saved { path, next }) => {
+                self.saving = None;
+                self.toasts.news(ctx, format!("saved {}", path.display()));
+                let result = self.document.as_mut().and_then(|document| document.result.as_mut());
+                if let Some(result) = result
+                    && result.target.as_ref() == Some(&path)
+                {
+                    result.target = Some(next);
+                }
+            }
+            EventKind::Finished(Outcome::Devices(names)) => self.adapters = names,
+            EventKind::Failed(error) => {
+                if opening {
+                    self.opening = None;
+                }
+                if running {
+                    self.running = None;
+                }
+                if is(self.saving.as_ref()) {
+                    self.saving = None;
+                }
+                self.toasts.failure(&error);
+            }
+            EventKind::Cancelled if running => self.running = None,
+            // Of a photo that is no longer on screen.
+            EventKind::Started(_)
+            | EventKind::Progress(_)
+            | EventKind::Patch(_)
+            | EventKind::Cancelled
+            | EventKind::Finished(_) => {}
+        }
+    }
+
+    fn cancel_running(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.handle.cancel();
+        }
+    }
+
+    /// Files and pictures that come from outside.
+    fn receive_input(&mut self, ctx: &Context) {
+        let (dropped, pasted) = ctx.input(|input| {
+            let dropped = input.raw.dropped_files.first().map(|file| file.path().to_owned());
+            let pasted = input.events.iter().find_map(|event| match event {
+                egui::Event::PasteImage(image) => Some(image.clone()),
+                _ => None,
+            });
+            // A file manager copies a file as its path.
+            let path = input.events.iter().find_map(|event| match event {
+                egui::Event::Paste(text) => Some(PathBuf::from(text.trim())),
+                _ => None,
+            });
+            (dropped.or(path.filter(|path| path.is_absolute())), pasted)
+        });
+        if let Some(path) = dropped {
+            self.open(path);
+        } else if let Some(image) = pasted {
+            let [width, height] = image.size;
+            let bytes = image.pixels.iter().flat_map(egui::Color32::to_srgba_unmultiplied);
+            let pixels = image::RgbaImage::from_raw(width as u32, height as u32, bytes.collect());
+            if let Some(pixels) = pixels {
+                self.begin_opening(Job::OpenPixels(pixels.into()));
+            }
+        }
+    }
+}
+
+impl eframe::App for App {
+    /// Runs before each frame, and also while the window is hidden.
+    fn logic(&mut self, ctx: &Context, _frame: &mut eframe::Frame) {
+        self.receive(ctx);
+    }
+
+    fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
+        let ctx = ui.ctx().clone();
+        self.receive_input(&ctx);
+        let pressed = command::pressed(&ctx, self);
+        self.queue.extend(pressed);
+        panels::show(self, ui);
+        self.toasts.ui(&ctx);
+        for command in std::mem::take(&mut self.queue) {
+            if command.is_enabled(self) {
+                self.perform(command, &ctx);
+            }
+        }
+    }
+}

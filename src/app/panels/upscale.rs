@@ -1,0 +1,211 @@
+//! The panel beside the canvas: the photo, the settings, the one button, and
+//! afterwards where the result goes.
+
+use std::time::Duration;
+
+use egui::{ComboBox, ProgressBar, RichText, Ui, Vec2};
+
+use super::super::{App, Command, ResultSoFar, Running, theme};
+use crate::{device::CPU, model::Model, picture::Picture};
+
+/// Height of the large buttons.
+const TALL: f32 = 40.0;
+
+pub(super) fn ui(app: &mut App, ui: &mut Ui) {
+    let Some(picture) = app.document.as_ref().map(|document| document.picture.clone()) else {
+        return;
+    };
+    theme::section(ui, "PHOTO");
+    ui.label(RichText::new(&picture.name).strong());
+    ui.label(theme::quiet(description(&picture)));
+    ui.add_space(14.0);
+
+    theme::section(ui, "ENLARGE");
+    settings_ui(app, ui);
+    ui.add_space(6.0);
+    let (width, height) = picture.size();
+    ui.label(format!("{width} × {height}  →  {} × {}", width * 4, height * 4));
+    ui.add_space(2.0);
+
+    let tall = Vec2::new(ui.available_width(), TALL);
+    if let Some(running) = &app.running {
+        running_ui(running, ui);
+        let cancelling = running.handle.is_cancelling();
+        let text = if cancelling { "Stopping after this tile…" } else { Command::Cancel.name() };
+        let button = egui::Button::new(text).min_size(tall);
+        if Command::Cancel.decorated(ui, app, button).clicked() {
+            app.queue.push(Command::Cancel);
+        }
+        return;
+    }
+    let finished = app.finished().is_some();
+    let upscale = if finished {
+        egui::Button::new("Upscale again")
+    } else {
+        theme::primary(Command::Upscale.name())
+    };
+    if Command::Upscale.decorated(ui, app, upscale.min_size(tall)).clicked() {
+        app.queue.push(Command::Upscale);
+    }
+    if let Some(result) = app.document.as_ref().and_then(|document| document.result.as_ref()) {
+        ui.add_space(14.0);
+        theme::section(ui, "RESULT");
+        summary_ui(result, ui);
+    }
+    if finished {
+        save_ui(app, ui, tall);
+    }
+}
+
+fn settings_ui(app: &mut App, ui: &mut Ui) {
+    let before = app.settings.clone();
+    let enabled = app.running.is_none();
+    ui.add_enabled_ui(enabled, |ui| {
+        egui::Grid::new("settings").num_columns(2).spacing([12.0, 8.0]).show(ui, |ui| {
+            let label = ui.label("Model");
+            let width = ui.available_width();
+            ComboBox::from_id_salt("model")
+                .selected_text(app.settings.model.clone())
+                .width(width)
+                .show_ui(ui, |ui| {
+                    for name in Model::shipped() {
+                        ui.selectable_value(&mut app.settings.model, name.to_owned(), name);
+                    }
+                })
+                .response
+                .labelled_by(label.id);
+            ui.end_row();
+
+            let label = ui.label("Device");
+            let shown = match app.settings.device.as_str() {
+                "auto" => "Automatic",
+                "cpu" => CPU,
+                name => name,
+            };
+            ComboBox::from_id_salt("device")
+                .selected_text(shown)
+                .width(width)
+                .truncate()
+                .show_ui(ui, |ui| {
+                    let device = &mut app.settings.device;
+                    ui.selectable_value(device, "auto".to_owned(), "Automatic")
+                        .on_hover_text("The graphics card if it computes correctly, or the CPU");
+                    for name in &app.adapters {
+                        ui.selectable_value(device, name.clone(), name);
+                    }
+                    ui.selectable_value(device, "cpu".to_owned(), CPU);
+                })
+                .response
+                .labelled_by(label.id);
+            ui.end_row();
+        });
+    });
+    if app.settings != before {
+        app.keep_settings();
+    }
+}
+
+fn running_ui(running: &Running, ui: &mut Ui) {
+    let (fraction, text) = match running.progress {
+        None => (0.0, "Getting ready…".to_owned()),
+        Some(progress) => {
+            let megapixels = |pixels: u64| pixels as f64 / 1e6;
+            let left = match progress.remaining {
+                None => "measuring the speed".to_owned(),
+                Some(left) => format!("{} left", in_words(left)),
+            };
+            (
+                progress.done as f32 / progress.total as f32,
+                format!(
+                    "{:.1} of {:.1} Mpx, {left}",
+                    megapixels(progress.done),
+                    megapixels(progress.total)
+                ),
+            )
+        }
+    };
+    let bar = ui.add(ProgressBar::new(fraction).desired_height(8.0).fill(theme::ACCENT));
+    bar.widget_info(|| egui::WidgetInfo::labeled(egui::Role::ProgressIndicator, true, "Progress"));
+    ui.label(theme::quiet(text));
+}
+
+fn summary_ui(result: &ResultSoFar, ui: &mut Ui) {
+    let (width, height) = result.mosaic.size;
+    let text = match &result.receipt {
+        Some(receipt) => format!(
+            "{width} × {height} in {} on {}",
+            in_words(Duration::from_secs_f64(receipt.seconds)),
+            receipt.device
+        ),
+        None => {
+            let done: u64 = result.mosaic.patches.iter().map(|patch| patch.area.area()).sum();
+            let share = done as f64 / (f64::from(width) * f64::from(height));
+            format!("Stopped at {:.0} %: what was done is shown", share * 100.0)
+        }
+    };
+    ui.label(theme::quiet(text));
+}
+
+fn save_ui(app: &mut App, ui: &mut Ui, tall: Vec2) {
+    let saving = app.saving.is_some();
+    let text = if saving { "Saving…" } else { Command::Save.name() };
+    if Command::Save.decorated(ui, app, theme::primary(text).min_size(tall)).clicked() {
+        app.queue.push(Command::Save);
+    }
+    if let Some(result) = app.finished() {
+        if let Some(target) = &result.target {
+            ui.label(theme::quiet(target.display().to_string()));
+        }
+        let document = app.document.as_ref();
+        let losses = document.zip(result.target.as_ref()).map(|(document, target)| {
+            let format = crate::picture::Format::of_path(target);
+            let losses =
+                format.map(|format| format.losses(result.mosaic.color, &document.picture.metadata));
+            losses.unwrap_or_default()
+        });
+        for loss in losses.unwrap_or_default() {
+            ui.label(RichText::new(loss).small().color(ui.visuals().warn_fg_color));
+        }
+    }
+    if Command::SaveAs.button(ui, app).clicked() {
+        app.queue.push(Command::SaveAs);
+    }
+}
+
+/// Size, format and kind of a photo.
+fn description(picture: &Picture) -> String {
+    let (width, height) = picture.size();
+    let color = picture.pixels.color();
+    let bits = 8 * color.bytes_per_pixel() / color.channel_count();
+    let megapixels = f64::from(width) * f64::from(height) / 1e6;
+    let kind = if color.has_color() { "colour" } else { "grey" };
+    let alpha = if color.has_alpha() { " with transparency" } else { "" };
+    format!(
+        "{width} × {height}, {megapixels:.1} Mpx, {}, {bits} bit {kind}{alpha}",
+        picture.format.name()
+    )
+}
+
+/// A time that nobody would state more precisely.
+fn in_words(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    if seconds < 10.0 {
+        format!("{seconds:.1} s")
+    } else if seconds < 100.0 {
+        format!("{seconds:.0} s")
+    } else {
+        format!("{:.0} min", seconds / 60.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_rounded_like_people_do() {
+        assert_eq!(in_words(Duration::from_millis(1_440)), "1.4 s");
+        assert_eq!(in_words(Duration::from_secs(42)), "42 s");
+        assert_eq!(in_words(Duration::from_secs(600)), "10 min");
+    }
+}

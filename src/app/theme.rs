@@ -1,0 +1,136 @@
+//! Colours, sizes and the few shapes that several parts of the window share.
+//! No other module names a colour.
+
+use egui::{
+    Align2, Color32, Context, CornerRadius, FontId, Margin, Rect, RichText, Stroke, TextStyle, Ui,
+    Vec2,
+};
+
+/// Between the two panes, in points.
+pub const PANE_GAP: f32 = 2.0;
+
+/// Width of the side panel, in points.
+pub const PANEL_WIDTH: f32 = 288.0;
+
+/// The lighter grey below transparent pictures.
+pub const GROUND: [f32; 4] = [0.62, 0.62, 0.62, 1.0];
+
+/// For the one thing to do next.
+pub const ACCENT: Color32 = Color32::from_rgb(0xF2, 0xA0, 0x3D);
+
+/// Text on the accent.
+pub const ON_ACCENT: Color32 = Color32::from_rgb(0x24, 0x17, 0x05);
+
+/// Around the photo: neutral, so that it does not colour the eye.
+#[must_use]
+pub const fn canvas(dark: bool) -> Color32 {
+    if dark { Color32::from_gray(0x17) } else { Color32::from_gray(0xC9) }
+}
+
+/// Colours, sizes and fonts of all widgets.
+pub fn apply(ctx: &Context, dark: bool) {
+    ctx.set_theme(if dark { egui::Theme::Dark } else { egui::Theme::Light });
+    ctx.all_styles_mut(|style| {
+        style.text_styles = [
+            (TextStyle::Small, FontId::proportional(12.0)),
+            (TextStyle::Body, FontId::proportional(14.0)),
+            (TextStyle::Button, FontId::proportional(14.0)),
+            (TextStyle::Heading, FontId::proportional(19.0)),
+            (TextStyle::Monospace, FontId::monospace(13.0)),
+        ]
+        .into();
+        style.spacing.item_spacing = Vec2::new(8.0, 8.0);
+        style.spacing.button_padding = Vec2::new(12.0, 6.0);
+        style.spacing.interact_size.y = 30.0;
+        style.spacing.combo_width = 0.0;
+        style.interaction.selectable_labels = false;
+
+        let visuals = &mut style.visuals;
+        let radius = CornerRadius::same(7);
+        for widget in [
+            &mut visuals.widgets.noninteractive,
+            &mut visuals.widgets.inactive,
+            &mut visuals.widgets.hovered,
+            &mut visuals.widgets.active,
+            &mut visuals.widgets.open,
+        ] {
+            widget.corner_radius = radius;
+            widget.expansion = 0.0;
+        }
+        visuals.window_corner_radius = CornerRadius::same(10);
+        visuals.menu_corner_radius = CornerRadius::same(8);
+        visuals.selection.bg_fill = ACCENT;
+        visuals.selection.stroke = Stroke::new(1.0, ON_ACCENT);
+        let grey = Color32::from_gray;
+        if visuals.dark_mode {
+            visuals.panel_fill = grey(0x21);
+            visuals.window_fill = grey(0x2A);
+            visuals.extreme_bg_color = grey(0x17);
+            visuals.faint_bg_color = grey(0x28);
+            visuals.override_text_color = None;
+            visuals.widgets.noninteractive.bg_stroke = Stroke::new(1.0, grey(0x33));
+            visuals.widgets.noninteractive.fg_stroke = Stroke::new(1.0, grey(0xC8));
+            visuals.widgets.inactive.weak_bg_fill = grey(0x35);
+            visuals.widgets.inactive.bg_fill = grey(0x35);
+            visuals.widgets.inactive.fg_stroke = Stroke::new(1.0, grey(0xE2));
+            visuals.widgets.hovered.weak_bg_fill = grey(0x42);
+            visuals.widgets.hovered.bg_stroke = Stroke::new(1.0, grey(0x58));
+            visuals.widgets.active.weak_bg_fill = grey(0x4C);
+        } else {
+            visuals.panel_fill = grey(0xF3);
+            visuals.window_fill = grey(0xFC);
+            visuals.extreme_bg_color = grey(0xFF);
+            visuals.faint_bg_color = grey(0xEA);
+            visuals.widgets.noninteractive.bg_stroke = Stroke::new(1.0, grey(0xD8));
+            visuals.widgets.noninteractive.fg_stroke = Stroke::new(1.0, grey(0x3A));
+            visuals.widgets.inactive.weak_bg_fill = grey(0xE0);
+            visuals.widgets.inactive.bg_fill = grey(0xE0);
+            visuals.widgets.hovered.weak_bg_fill = grey(0xD4);
+        }
+    });
+}
+
+/// Margin of panels.
+#[must_use]
+pub const fn panel_margin() -> Margin {
+    Margin::symmetric(16, 14)
+}
+
+/// The name of a pane in its corner.
+pub fn caption(ui: &Ui, pane: Rect, right: bool, text: &str) {
+    if pane.width() < 90.0 {
+        return;
+    }
+    let painter = ui.painter().with_clip_rect(pane);
+    let font = FontId::proportional(12.5);
+    let (corner, anchor) = if right {
+        (pane.right_top() + Vec2::new(-20.0, 17.0), Align2::RIGHT_TOP)
+    } else {
+        (pane.left_top() + Vec2::new(20.0, 17.0), Align2::LEFT_TOP)
+    };
+    let galley = painter.layout_no_wrap(text.to_owned(), font, Color32::WHITE);
+    let area = anchor.anchor_size(corner, galley.size());
+    painter.rect_filled(
+        area.expand2(Vec2::new(9.0, 4.0)),
+        CornerRadius::same(9),
+        Color32::from_black_alpha(150),
+    );
+    painter.galley(area.min, galley, Color32::WHITE);
+}
+
+/// A small title above a group of controls.
+pub fn section(ui: &mut Ui, title: &str) {
+    ui.label(RichText::new(title).small().strong().color(ui.visuals().weak_text_color()));
+}
+
+/// Text that explains and may be overlooked.
+#[must_use]
+pub fn quiet(text: impl Into<String>) -> RichText {
+    RichText::new(text).small().weak()
+}
+
+/// The button for what most people will do next.
+pub fn primary(text: impl Into<String>) -> egui::Button<'static> {
+    let text = RichText::new(text).strong().size(15.0).color(ON_ACCENT);
+    egui::Button::new(text).fill(ACCENT).stroke(Stroke::NONE)
+}

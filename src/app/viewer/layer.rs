@@ -1,0 +1,266 @@
+//! A picture as the viewer holds it: cut into cells that become textures when
+//! they are looked at.
+//!
+//! A result can be far larger than any texture may be, so each level of its
+//! pyramid is cut into cells of [`CELL`] pixels. A cell carries one pixel of
+//! its neighbours on every side, so that interpolation shows no joins. Only
+//! cells in view are uploaded, a few per frame; the ones that were not looked
+//! at for longest make room.
+
+use std::{collections::HashMap, sync::Arc};
+
+use image::{DynamicImage, RgbaImage, imageops::crop_imm};
+
+use super::render::{Renderer, Texture};
+use crate::{
+    picture::{
+        Picture,
+        pyramid::{Pyramid, premultiplied},
+    },
+    rect::Rect,
+    restore::Patch,
+};
+
+/// Pixels of a level in a cell, in each direction.
+pub const CELL: u32 = 512;
+
+/// Cells on the GPU at most: 256 MiB a layer.
+const MOST_CELLS: usize = 256;
+
+/// Which cell: level, column, row.
+pub type Key = (u32, u32, u32);
+
+/// Where the pixels of level 0 come from.
+#[derive(Debug)]
+enum Base {
+    Picture(Arc<Picture>),
+    Patches(Vec<Arc<Patch>>),
+}
+
+#[derive(Debug)]
+struct Cell {
+    texture: Texture,
+    last_seen: u64,
+    /// Its pixels have changed since.
+    stale: bool,
+}
+
+/// A picture that can be drawn.
+#[derive(Debug)]
+pub struct Layer {
+    size: (u32, u32),
+    transparent: bool,
+    base: Base,
+    pyramid: Pyramid,
+    cells: HashMap<Key, Cell>,
+    frame: u64,
+}
+
+impl Layer {
+    /// A picture that is there.
+    #[must_use]
+    pub fn of_picture(picture: Arc<Picture>, pyramid: Pyramid) -> Self {
+        Self::new(
+            picture.size(),
+            picture.pixels.color().has_alpha(),
+            Base::Picture(picture),
+            pyramid,
+        )
+    }
+
+    /// A result that comes in patches.
+    #[must_use]
+    pub fn of_patches(size: (u32, u32), transparent: bool) -> Self {
+        let pyramid = Pyramid::empty(size.0, size.1);
+        Self::new(size, transparent, Base::Patches(Vec::new()), pyramid)
+    }
+
+    fn new(size: (u32, u32), transparent: bool, base: Base, pyramid: Pyramid) -> Self {
+        Self { size, transparent, base, pyramid, cells: HashMap::new(), frame: 0 }
+    }
+
+    /// Pixels.
+    #[must_use]
+    pub const fn size(&self) -> (u32, u32) {
+        self.size
+    }
+
+    /// Whether something below may shine through.
+    #[must_use]
+    pub const fn is_transparent(&self) -> bool {
+        self.transparent
+    }
+
+    /// Adds a piece of a result.
+    pub fn add(&mut self, patch: Arc<Patch>) {
+        let area = patch.area;
+        self.pyramid.update(&premultiplied(&patch.pixels), area);
+        if let Base::Patches(patches) = &mut self.base {
+            patches.push(patch);
+        }
+        for ((level, column, row), cell) in &mut self.cells {
+            // One pixel more for the neighbours' border.
+            let side = CELL << level;
+            let covered = Rect { x: column * side, y: row * side, width: side, height: side };
+            let reached = covered.grown_within(1 << level, self.size.0, self.size.1);
+            cell.stale |= reached.intersection(&area).is_some();
+        }
+    }
+
+    /// The smallest level that still has a pixel for every pixel of the
+    /// screen, where one pixel of level 0 takes `zoom` pixels of the screen.
+    #[must_use]
+    pub fn level_for(&self, zoom: f32) -> u32 {
+        // Half a level of tolerance: slight shrinking by interpolation is sharp.
+        let level = (-zoom.log2() + 0.4).floor().max(0.0);
+        (level as u32).min(self.pyramid.last())
+    }
+
+    /// The smallest level of all; always a single cell.
+    #[must_use]
+    pub fn last_level(&self) -> u32 {
+        self.pyramid.last()
+    }
+
+    /// Width and height of a level in pixels.
+    #[must_use]
+    pub fn size_of(&self, level: u32) -> (u32, u32) {
+        self.pyramid.size_of(level)
+    }
+
+    /// Begins a frame: what was asked for before it counts as seen earlier.
+    pub fn begin_frame(&mut self) {
+        self.frame += 1;
+    }
+
+    /// The texture of a cell, uploaded if `budget` allows. One that is out of
+    /// date is given rather than none.
+    pub fn texture(&mut self, key: Key, renderer: &Renderer, budget: &mut u32) -> Option<Texture> {
+        let frame = self.frame;
+        let fresh = self.cells.get(&key).is_some_and(|cell| !cell.stale);
+        if !fresh && *budget > 0 {
+            *budget -= 1;
+            let texture = renderer.upload(&self.cell_pixels(key));
+            self.make_room();
+            let cell = Cell { texture, last_seen: frame, stale: false };
+            self.cells.insert(key, cell);
+        }
+        let cell = self.cells.get_mut(&key)?;
+        cell.last_seen = frame;
+        Some(cell.texture.clone())
+    }
+
+    /// Whether the texture of a cell is there and up to date.
+    #[must_use]
+    pub fn is_fresh(&self, key: Key) -> bool {
+        self.cells.get(&key).is_some_and(|cell| !cell.stale)
+    }
+
+    fn make_room(&mut self) {
+        while self.cells.len() >= MOST_CELLS {
+            let oldest = self.cells.iter().min_by_key(|(_, cell)| cell.last_seen);
+            match oldest.map(|(key, cell)| (*key, cell.last_seen)) {
+                Some((key, seen)) if seen < self.frame => self.cells.remove(&key),
+                // All of them are in view.
+                _ => return,
+            };
+        }
+    }
+
+    /// The pixels of a cell with a border of one pixel: of its neighbours, or
+    /// at the picture's edge its own repeated.
+    fn cell_pixels(&self, (level, column, row): Key) -> RgbaImage {
+        let (width, height) = self.size_of(level);
+        let own = Rect::spanning(
+            column * CELL,
+            row * CELL,
+            ((column + 1) * CELL).min(width),
+            ((row + 1) * CELL).min(height),
+        );
+        let known = own.grown_within(1, width, height);
+        let inside = self.read(level, known);
+        if known.width == own.width + 2 && known.height == own.height + 2 {
+            return inside;
+        }
+        RgbaImage::from_fn(own.width + 2, own.height + 2, |x, y| {
+            let column = (own.x + x).saturating_sub(1 + known.x).min(known.width - 1);
+            let row = (own.y + y).saturating_sub(1 + known.y).min(known.height - 1);
+            *inside.get_pixel(column, row)
+        })
+    }
+
+    /// Pixels of a level; transparent where nothing is known yet.
+    fn read(&self, level: u32, area: Rect) -> RgbaImage {
+        let Rect { x, y, width, height } = area;
+        if level > 0 {
+            return crop_imm(self.pyramid.level(level), x, y, width, height).to_image();
+        }
+        match &self.base {
+            Base::Picture(picture) => premultiplied(&picture.pixels.crop_imm(x, y, width, height)),
+            Base::Patches(patches) => {
+                let mut pixels = RgbaImage::new(width, height);
+                for patch in patches {
+                    let Some(common) = patch.area.intersection(&area) else {
+                        continue;
+                    };
+                    let piece: DynamicImage = patch.pixels.crop_imm(
+                        common.x - patch.area.x,
+                        common.y - patch.area.y,
+                        common.width,
+                        common.height,
+                    );
+                    let (left, top) = (common.x - x, common.y - y);
+                    image::imageops::replace(
+                        &mut pixels,
+                        &premultiplied(&piece),
+                        i64::from(left),
+                        i64::from(top),
+                    );
+                }
+                pixels
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_carry_their_neighbours() {
+        let picture = RgbaImage::from_fn(700, 20, |x, y| {
+            image::Rgba([x as u8, y as u8, (x >> 8) as u8, 255])
+        });
+        let picture = Arc::new(Picture::from_pixels("test", picture.into()));
+        let layer = Layer::of_picture(picture.clone(), Pyramid::of(&picture.pixels));
+        let first = layer.cell_pixels((0, 0, 0));
+        assert_eq!(first.dimensions(), (514, 22));
+        assert_eq!(first.get_pixel(0, 1).0, [0, 0, 0, 255], "the edge repeats");
+        assert_eq!(first.get_pixel(513, 1).0, [0, 0, 2, 255], "pixel 512 of the neighbour");
+        let second = layer.cell_pixels((0, 1, 0));
+        assert_eq!(second.dimensions(), (700 - 512 + 2, 22));
+        assert_eq!(second.get_pixel(0, 1).0, [255, 0, 1, 255], "pixel 511 of the neighbour");
+    }
+
+    #[test]
+    fn patches_appear_where_they_belong_and_the_rest_is_transparent() {
+        let mut layer = Layer::of_patches((40, 30), false);
+        let pixels = image::RgbImage::from_pixel(10, 10, image::Rgb([9, 8, 7]));
+        layer.add(Arc::new(Patch { area: Rect::spanning(20, 10, 30, 20), pixels: pixels.into() }));
+        let cell = layer.cell_pixels((0, 0, 0));
+        assert_eq!(cell.get_pixel(21, 11).0, [9, 8, 7, 255]);
+        assert_eq!(cell.get_pixel(20, 11).0, [0; 4]);
+        assert_eq!(cell.get_pixel(31, 11).0, [0; 4]);
+    }
+
+    #[test]
+    fn the_level_follows_the_zoom() {
+        let layer = Layer::of_patches((4096, 4096), false);
+        assert_eq!(layer.level_for(4.0), 0);
+        assert_eq!(layer.level_for(1.0), 0);
+        assert_eq!(layer.level_for(0.5), 1);
+        assert_eq!(layer.level_for(0.25), 2);
+        assert_eq!(layer.level_for(1e-6), layer.last_level());
+    }
+}

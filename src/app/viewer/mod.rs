@@ -1,0 +1,511 @@
+//! The canvas: the photo before and after, seen by one camera.
+
+use std::sync::Arc;
+
+use eframe::egui_wgpu::{self, RenderState};
+use egui::{CursorIcon, Key, Pos2, Rect, Response, Sense, Ui, Vec2, WidgetInfo};
+use serde::{Deserialize, Serialize};
+
+use self::{
+    camera::Camera,
+    layer::{CELL, Layer},
+    render::{Kind, Quad, Renderer, Texture},
+};
+use super::theme;
+use crate::{
+    jobs::Focus,
+    picture::{Picture, pyramid::Pyramid},
+    restore::Patch,
+};
+
+pub mod camera;
+mod layer;
+mod render;
+
+/// Textures uploaded in one frame at most: about 5 milliseconds of copying.
+const UPLOADS_PER_FRAME: u32 = 12;
+
+/// How far from the split line the pointer takes hold of it, in points.
+const SPLIT_GRIP: f32 = 10.0;
+
+/// How before and after share the canvas.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum View {
+    /// Two panes.
+    #[default]
+    SideBySide,
+    /// One pane, before on the left of a line and after on its right.
+    Split,
+    /// One pane with the result, or the photo if there is none.
+    Single,
+}
+
+impl View {
+    /// All of them, in the order of cycling.
+    pub const ALL: [Self; 3] = [Self::SideBySide, Self::Split, Self::Single];
+
+    /// For a button.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SideBySide => "Side by side",
+            Self::Split => "Split",
+            Self::Single => "Single",
+        }
+    }
+
+    /// The next in the cycle.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        match self {
+            Self::SideBySide => Self::Split,
+            Self::Split => Self::Single,
+            Self::Single => Self::SideBySide,
+        }
+    }
+}
+
+/// What one pane shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Before,
+    After,
+}
+
+/// A part of the canvas and what it shows.
+struct Pane {
+    side: Side,
+    /// Where the camera projects to.
+    frame: Rect,
+    /// What is visible of it; smaller than the frame beside a split line.
+    clip: Rect,
+}
+
+/// State of the canvas.
+#[derive(Debug)]
+pub struct Viewer {
+    /// How the canvas is divided.
+    pub view: View,
+    /// Squares instead of interpolation when enlarged.
+    pub sharp_pixels: bool,
+    camera: Camera,
+    /// Place of the split line as a fraction of the canvas.
+    split: f32,
+    dragging_split: bool,
+    before: Option<Layer>,
+    after: Option<Layer>,
+    renderer: Option<Renderer>,
+    focus: Focus,
+    /// Screen pixels in the last frame.
+    pane: Rect,
+    /// Left edge of the second pane in the last frame; infinite without one.
+    second_pane: f32,
+    /// Source pixel below the pointer.
+    hovered: Option<(u32, u32)>,
+}
+
+impl Viewer {
+    /// Without a graphics device (in tests) it does everything but draw.
+    #[must_use]
+    pub fn new(state: Option<&RenderState>) -> Self {
+        Self {
+            view: View::default(),
+            sharp_pixels: false,
+            camera: Camera::whole((1, 1)),
+            split: 0.5,
+            dragging_split: false,
+            before: None,
+            after: None,
+            renderer: state.map(Renderer::new),
+            focus: Focus::default(),
+            pane: Rect::from_min_size(Pos2::ZERO, Vec2::splat(1.0)),
+            second_pane: f32::INFINITY,
+            hovered: None,
+        }
+    }
+
+    /// Shows a photo, whole, and forgets the result of the last one.
+    pub fn show(&mut self, picture: Arc<Picture>, pyramid: Pyramid) {
+        self.camera = Camera::whole(picture.size());
+        self.before = Some(Layer::of_picture(picture, pyramid));
+        self.after = None;
+        self.focus = Focus::default();
+        self.focus.look_at([0.0, 0.0, 1.0, 1.0]);
+    }
+
+    /// Makes room for a result; the camera stays.
+    pub fn begin_result(&mut self, size: (u32, u32), transparent: bool) {
+        self.after = Some(Layer::of_patches(size, transparent));
+    }
+
+    /// Shows a piece of the result.
+    pub fn add(&mut self, patch: Arc<Patch>) {
+        if let Some(after) = &mut self.after {
+            after.add(patch);
+        }
+    }
+
+    /// The part of the photo in view, for whoever chooses the next tile.
+    #[must_use]
+    pub fn focus(&self) -> Focus {
+        self.focus.clone()
+    }
+
+    /// The source pixel below the pointer.
+    #[must_use]
+    pub const fn hovered(&self) -> Option<(u32, u32)> {
+        self.hovered
+    }
+
+    /// Screen pixels that a pixel of the picture of most detail takes: of the
+    /// result if there is one.
+    #[must_use]
+    pub fn magnification(&self) -> f32 {
+        self.camera.zoom / self.detail()
+    }
+
+    /// Shows the whole picture.
+    pub fn fit(&mut self) {
+        self.camera.fits = true;
+    }
+
+    /// One pixel of the result, or else of the photo, for each of the screen.
+    pub fn actual_size(&mut self) {
+        let centre = self.pane.center();
+        self.magnify(1.0, centre);
+    }
+
+    /// Zooms around the middle of the pane.
+    pub fn zoom(&mut self, factor: f32) {
+        let pane = self.pane;
+        self.camera.zoom_at(factor, pane.center(), pane);
+    }
+
+    fn magnify(&mut self, magnification: f32, place: Pos2) {
+        let (factor, pane) = (magnification / self.magnification(), self.pane);
+        self.camera.zoom_at(factor, place, pane);
+    }
+
+    /// Result pixels for each source pixel.
+    fn detail(&self) -> f32 {
+        match (&self.before, &self.after) {
+            (Some(before), Some(after)) => after.size().0 as f32 / before.size().0 as f32,
+            _ => 1.0,
+        }
+    }
+
+    /// The canvas; takes all the space there is.
+    pub fn ui(&mut self, ui: &mut Ui) -> Response {
+        let (canvas, response) =
+            ui.allocate_exact_size(ui.available_size(), Sense::click_and_drag());
+        response.widget_info(|| {
+            WidgetInfo::labeled(egui::Role::Image, true, format!("Photo, {}", self.view.name()))
+        });
+        let Some(size) = self.before.as_ref().map(Layer::size) else {
+            return response;
+        };
+        let hold_original = !ui.ctx().egui_wants_keyboard_input()
+            && ui.input(|input| input.key_down(Key::Backslash));
+        let scale = ui.ctx().pixels_per_point();
+        let in_pixels = |rect: Rect| Rect {
+            min: ((rect.min - canvas.min) * scale).to_pos2(),
+            max: ((rect.max - canvas.min) * scale).to_pos2(),
+        };
+        let whole = in_pixels(canvas);
+        let frames = self.frames(whole, scale);
+        self.pane = frames[0];
+        self.second_pane = frames.get(1).map_or(f32::INFINITY, |frame| frame.min.x);
+        self.camera.settle(size, self.pane.size());
+        self.interact(ui, &response, canvas, scale);
+        self.camera.settle(size, self.pane.size());
+
+        let panes = self.panes(whole, hold_original, scale);
+        let last = panes.last().map_or(self.pane, |pane| pane.frame);
+        self.focus.look_at(self.camera.seen(size, last));
+        self.draw(ui, canvas, &panes, scale);
+        self.captions(ui, canvas, &panes, scale);
+        response
+    }
+
+    /// The one or two places that the camera projects to.
+    fn frames(&self, whole: Rect, scale: f32) -> Vec<Rect> {
+        if self.view != View::SideBySide {
+            return vec![whole];
+        }
+        let gap = (theme::PANE_GAP * scale).round();
+        let width = ((whole.width() - gap) / 2.0).floor();
+        let left = Rect::from_min_size(whole.min, Vec2::new(width, whole.height()));
+        vec![left, left.translate(Vec2::new(width + gap, 0.0))]
+    }
+
+    fn panes(&self, whole: Rect, hold_original: bool, scale: f32) -> Vec<Pane> {
+        let frames = self.frames(whole, scale);
+        let shown = if hold_original { Side::Before } else { Side::After };
+        let pane = |side, frame, clip| Pane { side, frame, clip };
+        match self.view {
+            View::SideBySide => {
+                vec![pane(Side::Before, frames[0], frames[0]), pane(shown, frames[1], frames[1])]
+            }
+            View::Single => vec![pane(shown, whole, whole)],
+            View::Split => {
+                let line = self.split_line(whole);
+                let (left, right) = whole.split_left_right_at_x(line);
+                vec![pane(Side::Before, whole, left), pane(shown, whole, right)]
+            }
+        }
+    }
+
+    fn split_line(&self, whole: Rect) -> f32 {
+        (whole.min.x + self.split * whole.width()).round()
+    }
+
+    fn interact(&mut self, ui: &Ui, response: &Response, canvas: Rect, scale: f32) {
+        let to_pixels = |place: Pos2| ((place - canvas.min) * scale).to_pos2();
+        let whole = Rect::from_min_max(Pos2::ZERO, to_pixels(canvas.max));
+        let near_line = |viewer: &Self, place: Pos2| {
+            viewer.view == View::Split
+                && (to_pixels(place).x - viewer.split_line(whole)).abs() < SPLIT_GRIP * scale
+        };
+        if response.drag_started()
+            && let Some(origin) = ui.input(|input| input.pointer.press_origin())
+        {
+            let primary = response.dragged_by(egui::PointerButton::Primary);
+            let space = ui.input(|input| input.key_down(Key::Space));
+            self.dragging_split = primary && !space && near_line(self, origin);
+        }
+        if response.dragged() {
+            if self.dragging_split {
+                if let Some(place) = response.interact_pointer_pos() {
+                    self.split = ((place.x - canvas.min.x) / canvas.width()).clamp(0.0, 1.0);
+                }
+            } else {
+                self.camera.pan(response.drag_delta() * scale);
+            }
+        }
+        if response.drag_stopped() {
+            self.dragging_split = false;
+        }
+
+        let hover = response.hover_pos();
+        self.hovered = hover.and_then(|place| self.source_pixel(to_pixels(place)));
+        let Some(place) = hover else { return };
+        let (scroll, pinch) = ui.input(|input| (input.smooth_scroll_delta.y, input.zoom_delta()));
+        let factor = pinch * (scroll / 240.0).exp2();
+        let place_px = self.in_first_pane(to_pixels(place));
+        if (factor - 1.0).abs() > 1e-4 {
+            let pane = self.pane;
+            self.camera.zoom_at(factor, place_px, pane);
+        }
+        if response.double_clicked() {
+            if self.camera.fits {
+                self.magnify(1.0, place_px);
+            } else {
+                self.fit();
+            }
+        }
+        let icon = if self.dragging_split || near_line(self, place) {
+            CursorIcon::ResizeHorizontal
+        } else if response.dragged() {
+            CursorIcon::Grabbing
+        } else {
+            CursorIcon::Grab
+        };
+        ui.ctx().set_cursor_icon(icon);
+    }
+
+    /// A place of the second pane as the same place of the first one.
+    fn in_first_pane(&self, place: Pos2) -> Pos2 {
+        if place.x >= self.second_pane {
+            Pos2::new(place.x - self.second_pane + self.pane.min.x, place.y)
+        } else {
+            place
+        }
+    }
+
+    fn source_pixel(&self, place: Pos2) -> Option<(u32, u32)> {
+        let size = self.before.as_ref()?.size();
+        let place = self.in_first_pane(place);
+        let point = self.camera.picture_from_screen(place, self.pane);
+        let inside =
+            point.x >= 0.0 && point.y >= 0.0 && point.x < size.0 as f32 && point.y < size.1 as f32;
+        inside.then_some((point.x as u32, point.y as u32))
+    }
+
+    fn draw(&mut self, ui: &Ui, canvas: Rect, panes: &[Pane], scale: f32) {
+        let Some(renderer) = self.renderer.take() else {
+            return;
+        };
+        let mut budget = UPLOADS_PER_FRAME;
+        let mut quads = Vec::new();
+        for layer in [&mut self.before, &mut self.after].into_iter().flatten() {
+            layer.begin_frame();
+        }
+        for pane in panes {
+            let complete = pane.side == Side::After && self.after.is_some();
+            let transparent = self.before.as_ref().is_some_and(Layer::is_transparent);
+            if transparent && let Some(before) = &self.before {
+                quads.push((ground(before.size(), &self.camera, pane), None));
+            }
+            // Below a result in the making, the photo shows what is to come.
+            if let Some(before) = &mut self.before
+                && !(complete && transparent)
+            {
+                draw_layer(before, 1.0, &self.camera, pane, &renderer, &mut budget, &mut quads);
+            }
+            if complete && let (Some(after), Some(before)) = (&mut self.after, &self.before) {
+                let detail = after.size().0 as f32 / before.size().0 as f32;
+                draw_layer(after, detail, &self.camera, pane, &renderer, &mut budget, &mut quads);
+            }
+        }
+        if self.view == View::Split {
+            let whole = Rect::from_min_size(Pos2::ZERO, canvas.size() * scale);
+            quads
+                .extend(split_quads(self.split_line(whole), whole, scale).map(|quad| (quad, None)));
+        }
+        if budget == 0 {
+            ui.ctx().request_repaint();
+        }
+        let size = canvas.size() * scale;
+        let callback = renderer.paint([size.x, size.y], self.sharp_pixels, quads);
+        ui.painter().add(egui_wgpu::Callback::new_paint_callback(canvas, callback));
+        self.renderer = Some(renderer);
+    }
+
+    /// Names in the corners of the panes.
+    fn captions(&self, ui: &Ui, canvas: Rect, panes: &[Pane], scale: f32) {
+        if self.after.is_none() && self.view != View::SideBySide {
+            return;
+        }
+        for pane in panes {
+            let clip = Rect {
+                min: canvas.min + pane.clip.min.to_vec2() / scale,
+                max: canvas.min + pane.clip.max.to_vec2() / scale,
+            };
+            let right = self.view == View::Split && pane.clip.min.x > pane.frame.min.x;
+            let text = match pane.side {
+                Side::Before => "Before",
+                Side::After => "After",
+            };
+            theme::caption(ui, clip, right, text);
+        }
+    }
+}
+
+/// Draws what a pane sees of a layer: the smallest level first, so that there
+/// is always something, then the fitting one over it.
+fn draw_layer(
+    layer: &mut Layer,
+    detail: f32,
+    camera: &Camera,
+    pane: &Pane,
+    renderer: &Renderer,
+    budget: &mut u32,
+    quads: &mut Vec<(Quad, Option<Texture>)>,
+) {
+    let zoom = camera.zoom / detail;
+    let level = layer.level_for(zoom);
+    let last = layer.last_level();
+    let cells = cells_in_view(layer, level, zoom, camera, pane);
+    // Nothing may lie below cells that are there: transparent ones would show
+    // it twice.
+    let covered = cells.iter().all(|(key, _)| layer.is_fresh(*key));
+    if level != last && !covered {
+        for (key, quad) in cells_in_view(layer, last, zoom, camera, pane) {
+            if let Some(texture) = layer.texture(key, renderer, &mut 1) {
+                quads.push((quad, Some(texture)));
+            }
+        }
+    }
+    for (key, quad) in cells {
+        if let Some(texture) = layer.texture(key, renderer, budget) {
+            quads.push((quad, Some(texture)));
+        }
+    }
+}
+
+/// The cells of a level that a pane sees, and their quads.
+fn cells_in_view(
+    layer: &Layer,
+    level: u32,
+    zoom: f32,
+    camera: &Camera,
+    pane: &Pane,
+) -> Vec<(layer::Key, Quad)> {
+    let (width, height) = layer.size_of(level);
+    // Screen pixels for a pixel of the level. Odd sizes round up, so the last
+    // pixel of a level may stand for less than the others do.
+    let step = zoom * (1_u32 << level) as f32;
+    let origin = camera.screen_from_picture(Pos2::ZERO, pane.frame);
+    let picture_end = origin + Vec2::new(layer.size().0 as f32, layer.size().1 as f32) * zoom;
+    let from = ((pane.clip.min - origin) / step / CELL as f32).floor().max(Vec2::ZERO);
+    let to = ((pane.clip.max - origin) / step / CELL as f32).ceil();
+    let last_column = (to.x.max(0.0) as u32).min(width.div_ceil(CELL));
+    let last_row = (to.y.max(0.0) as u32).min(height.div_ceil(CELL));
+    let clip = pane.clip.intersect(Rect::from_min_max(origin, picture_end));
+    let mut cells = Vec::new();
+    for row in from.y as u32..last_row {
+        for column in from.x as u32..last_column {
+            let (x, y) = (column * CELL, row * CELL);
+            let (right, bottom) = ((x + CELL).min(width), (y + CELL).min(height));
+            let at = |x: u32, y: u32| origin + Vec2::new(x as f32, y as f32) * step;
+            let (min, max) = (at(x, y), at(right, bottom));
+            let quad = Quad {
+                rect: [min.x, min.y, max.x, max.y],
+                // Past the border of one pixel.
+                texels: [1.0, 1.0, (right - x + 1) as f32, (bottom - y + 1) as f32],
+                clip: edges(clip),
+                color: [0.0; 4],
+                kind: Kind::Picture,
+            };
+            cells.push(((level, column, row), quad));
+        }
+    }
+    cells
+}
+
+/// The chequered ground below a transparent picture.
+fn ground(size: (u32, u32), camera: &Camera, pane: &Pane) -> Quad {
+    let min = camera.screen_from_picture(Pos2::ZERO, pane.frame);
+    let max = camera.screen_from_picture(Pos2::new(size.0 as f32, size.1 as f32), pane.frame);
+    Quad {
+        rect: [min.x, min.y, max.x, max.y],
+        texels: [0.0; 4],
+        clip: edges(pane.clip),
+        color: theme::GROUND,
+        kind: Kind::Ground,
+    }
+}
+
+/// The split line with its shadow and its handle.
+fn split_quads(line: f32, whole: Rect, scale: f32) -> impl Iterator<Item = Quad> {
+    let quad = move |rect: Rect, color: [f32; 4], kind: Kind| Quad {
+        rect: edges(rect),
+        texels: [0.0; 4],
+        clip: edges(whole),
+        color,
+        kind,
+    };
+    let bar = |half: f32| {
+        Rect::from_x_y_ranges(line - half * scale..=line + half * scale, whole.y_range())
+    };
+    let middle = Pos2::new(line, whole.center().y);
+    let disc = |radius: f32| Rect::from_center_size(middle, Vec2::splat(2.0 * radius * scale));
+    let arrow = |side: f32| {
+        let centre = middle + Vec2::new(side * 4.0 * scale, 0.0);
+        Rect::from_center_size(centre, Vec2::new(1.5, 8.0) * scale)
+    };
+    [
+        quad(bar(1.75), [0.0, 0.0, 0.0, 0.35], Kind::Solid),
+        quad(bar(0.75), [1.0; 4], Kind::Solid),
+        quad(disc(13.0), [0.0, 0.0, 0.0, 0.35], Kind::Disc),
+        quad(disc(12.0), [1.0; 4], Kind::Disc),
+        quad(arrow(-1.0), [0.15, 0.15, 0.16, 1.0], Kind::Solid),
+        quad(arrow(1.0), [0.15, 0.15, 0.16, 1.0], Kind::Solid),
+    ]
+    .into_iter()
+}
+
+fn edges(rect: Rect) -> [f32; 4] {
+    [rect.min.x, rect.min.y, rect.max.x, rect.max.y]
+}

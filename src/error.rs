@@ -1,0 +1,281 @@
+//! What can go wrong, one variant per failure a user can meet.
+//!
+//! [`Error`]'s `Display` says what happened and to which file; [`Error::hint`]
+//! says what to do about it. Both are written for the person at the screen, so
+//! the command line and the window print the same words. The technical cause is
+//! kept in [`std::error::Error::source`].
+
+use std::{io, path::PathBuf};
+
+/// Result of anything that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failure in the user's terms. Paths come last in a message.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The user asked the job to stop. Never shown as an error.
+    #[error("cancelled")]
+    Cancelled,
+
+    /// There is nothing at this path.
+    #[error("there is no file {}", path.display())]
+    Missing {
+        /// The path as the user gave it.
+        path: PathBuf,
+    },
+
+    /// A picture was expected and the path is a folder.
+    #[error("a folder was given where a picture is needed: {}", path.display())]
+    Directory {
+        /// The path as the user gave it.
+        path: PathBuf,
+    },
+
+    /// The operating system refused to hand over the bytes.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The refusal.
+        #[source]
+        source: io::Error,
+    },
+
+    /// The content is not a picture in a format we read.
+    #[error("this is not a JPEG, PNG, WebP, TIFF or BMP picture: {}", path.display())]
+    NotAPicture {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// The file starts as a picture but cannot be decoded to its end.
+    #[error("the picture is damaged or cut off: {}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
+    /// Decoding would take more memory than [`crate::picture::MAX_DECODED_BYTES`].
+    #[error("the picture is too large to open safely ({width} x {height} pixels): {}", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Pixels.
+        width: u32,
+        /// Pixels.
+        height: u32,
+    },
+
+    /// The file name does not tell a format that can be written.
+    #[error("no picture format is known by this ending: {}", path.display())]
+    UnknownFormat {
+        /// The output path.
+        path: PathBuf,
+    },
+
+    /// The result does not fit into the format the user asked for.
+    #[error("{format} cannot hold {width} x {height} pixels (at most {limit} a side): {}", path.display())]
+    FormatLimit {
+        /// The output path.
+        path: PathBuf,
+        /// Name of the format.
+        format: &'static str,
+        /// Pixels of the result.
+        width: u32,
+        /// Pixels of the result.
+        height: u32,
+        /// Largest side the format holds.
+        limit: u32,
+    },
+
+    /// The output exists and overwriting was not asked for.
+    #[error("the file exists already: {}", path.display())]
+    Exists {
+        /// The output path.
+        path: PathBuf,
+    },
+
+    /// The output is the picture that is being read.
+    #[error("the result would replace the photo it is made from: {}", path.display())]
+    OutputIsInput {
+        /// The path.
+        path: PathBuf,
+    },
+
+    /// The disk is full.
+    #[error("the disk is full, nothing was written: {}", path.display())]
+    DiskFull {
+        /// The output path.
+        path: PathBuf,
+        /// The operating system's words.
+        #[source]
+        source: io::Error,
+    },
+
+    /// The folder or file cannot be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The output path.
+        path: PathBuf,
+        /// The refusal.
+        #[source]
+        source: io::Error,
+    },
+
+    /// No shipped model has this name and no file is there either.
+    #[error("there is no model and no model file called {name}")]
+    ModelUnknown {
+        /// As the user gave it.
+        name: String,
+        /// The names that exist, for the hint.
+        known: String,
+    },
+
+    /// The weights cannot be used.
+    #[error("the model cannot be used, {reason}: {name}")]
+    Model {
+        /// File name or registry name.
+        name: String,
+        /// What is wrong, as a clause.
+        reason: String,
+    },
+
+    /// No adapter of this name.
+    #[error("there is no device called {name}")]
+    DeviceUnknown {
+        /// As the user gave it.
+        name: String,
+    },
+
+    /// `--device gpu` without a usable GPU, or the chosen one failed its test.
+    #[error("the device cannot be used, {reason}: {name}")]
+    Device {
+        /// Adapter name.
+        name: String,
+        /// What is wrong, as a clause.
+        reason: String,
+    },
+
+    /// Every retry of a tile failed: the numbers are not a picture.
+    #[error("the model {model} gave no usable picture ({reason}), nothing was written")]
+    BadTile {
+        /// Model name.
+        model: String,
+        /// What the check found.
+        reason: String,
+    },
+
+    /// A setting is out of its range.
+    #[error("{0}")]
+    Setting(String),
+
+    /// No picture was found where several were expected.
+    #[error("there are no pictures in {}", path.display())]
+    NoPictures {
+        /// The folder.
+        path: PathBuf,
+    },
+
+    /// Two pictures that belong together do not match.
+    #[error("{reason}: {}", path.display())]
+    Mismatch {
+        /// The picture.
+        path: PathBuf,
+        /// What does not match.
+        reason: String,
+    },
+
+    /// The window could not be opened.
+    #[error("the window cannot be opened: {0}")]
+    Window(String),
+
+    /// A bug of ours or of a driver; the worker survived it.
+    #[error("something went wrong inside Pixmend: {0}")]
+    Panic(String),
+}
+
+impl Error {
+    /// What the user can do next, as a clause without a full stop.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Cancelled => return None,
+            Self::Missing { .. } => "check the name and the folder".into(),
+            Self::Directory { .. } => "name one picture in it".into(),
+            Self::Read { .. } => {
+                "check that you may read it and that the drive is connected".into()
+            }
+            Self::NotAPicture { .. } => {
+                "open it in another program and save it as PNG or TIFF".into()
+            }
+            Self::Damaged { .. } => "copy it again from where it came from".into(),
+            Self::TooLarge { .. } => "cut it into parts or make it smaller first".into(),
+            Self::UnknownFormat { .. } => "use .png, .jpg, .webp, .tif or .bmp".into(),
+            Self::FormatLimit { .. } => "choose a .png or .tif file, or a smaller scale".into(),
+            Self::Exists { .. } => "choose another name or add --overwrite".into(),
+            Self::OutputIsInput { .. } => "choose another name for the result".into(),
+            Self::DiskFull { .. } => "free some space or choose another drive".into(),
+            Self::Write { .. } => "choose a folder that you may write to".into(),
+            Self::ModelUnknown { known, .. } => format!("shipped models: {known}"),
+            Self::Model { .. } => "get the file again, or choose another model".into(),
+            Self::DeviceUnknown { .. } => "see `pixmend devices` for the names".into(),
+            Self::Device { .. } => "use --device cpu, which always works".into(),
+            Self::BadTile { .. } => "choose another model or device".into(),
+            Self::Setting(_) => "see --help for the values that fit".into(),
+            Self::NoPictures { .. } => "name a folder that holds pictures".into(),
+            Self::Mismatch { .. } => "name the folder that belongs to these pictures".into(),
+            Self::Window(_) => {
+                "the command line needs no graphics driver: pixmend upscale PHOTO".into()
+            }
+            Self::Panic(_) => "try again with --device cpu, and please report it".into(),
+        })
+    }
+
+    /// What happened and what to do about it, as one sentence.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match self.hint() {
+            Some(hint) => format!("{self}; {hint}"),
+            None => self.to_string(),
+        }
+    }
+
+    /// The technical causes, outermost first.
+    #[must_use]
+    pub fn causes(&self) -> Vec<String> {
+        let mut causes = Vec::new();
+        let mut next = std::error::Error::source(self);
+        while let Some(cause) = next {
+            causes.push(cause.to_string());
+            next = cause.source();
+        }
+        causes
+    }
+
+    /// A failed write to `path`, told apart by what the user can do about it.
+    #[must_use]
+    pub fn write(path: impl Into<PathBuf>, source: io::Error) -> Self {
+        let path = path.into();
+        match source.kind() {
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Self::DiskFull { path, source },
+            _ => Self::Write { path, source },
+        }
+    }
+
+    /// A failed read of `path`.
+    #[must_use]
+    pub fn read(path: impl Into<PathBuf>, source: io::Error) -> Self {
+        let path = path.into();
+        match source.kind() {
+            io::ErrorKind::NotFound => Self::Missing { path },
+            io::ErrorKind::IsADirectory => Self::Directory { path },
+            _ => Self::Read { path, source },
+        }
+    }
+}

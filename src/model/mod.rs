@@ -1,0 +1,153 @@
+//! Weights as things with a name.
+//!
+//! A [`Model`] is the bytes of a weight file that was checked; it becomes a
+//! network only on a device, by [`Model::on`].
+
+use std::{path::Path, sync::Arc};
+
+use burn::tensor::Device;
+
+use crate::{
+    error::{Error, Result},
+    net::{Generator, residual::ResidualConfig},
+};
+
+mod package;
+
+/// Files larger than this are not read: no generator of ours comes near it.
+const MAX_FILE_BYTES: u64 = 2 << 30;
+
+/// A model that is part of the program.
+struct Shipped {
+    name: &'static str,
+    weights: &'static [u8],
+}
+
+/// The models in `models/`, whose cards stand beside them.
+const SHIPPED: [Shipped; 1] =
+    [Shipped { name: "starter", weights: include_bytes!("../../models/starter.safetensors") }];
+
+/// A checked set of weights and the network they are for.
+#[derive(Clone, Debug)]
+pub struct Model {
+    name: String,
+    config: ResidualConfig,
+    weights: Arc<[u8]>,
+}
+
+impl Model {
+    /// Names of the shipped models, the default first.
+    pub fn shipped() -> impl Iterator<Item = &'static str> {
+        SHIPPED.iter().map(|model| model.name)
+    }
+
+    /// A shipped model by its name, or a model file by its path.
+    ///
+    /// # Errors
+    /// [`Error::ModelUnknown`] or [`Error::Model`].
+    pub fn find(name_or_file: &str) -> Result<Self> {
+        if let Some(shipped) = SHIPPED.iter().find(|model| model.name == name_or_file) {
+            return Self::from_bytes(shipped.name, shipped.weights.into());
+        }
+        let path = Path::new(name_or_file);
+        if path.exists() {
+            return Self::open(path);
+        }
+        Err(Error::ModelUnknown {
+            name: name_or_file.to_owned(),
+            known: Self::shipped().collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// Reads a model file.
+    ///
+    /// # Errors
+    /// [`Error::Model`] naming the file, [`Error::Read`] and its kin.
+    pub fn open(path: &Path) -> Result<Self> {
+        let about = std::fs::metadata(path).map_err(|error| Error::read(path, error))?;
+        let name = path.display().to_string();
+        let refused = |reason: &str| Error::Model { name: name.clone(), reason: reason.to_owned() };
+        if about.is_dir() {
+            return Err(refused("it is a folder"));
+        }
+        if about.len() > MAX_FILE_BYTES {
+            return Err(refused("it is larger than any model this program runs"));
+        }
+        let weights = std::fs::read(path).map_err(|error| Error::read(path, error))?;
+        Self::from_bytes(&name, weights.into())
+    }
+
+    /// Checks the bytes of a weight file.
+    ///
+    /// # Errors
+    /// [`Error::Model`] with `name`.
+    pub fn from_bytes(name: &str, weights: Arc<[u8]>) -> Result<Self> {
+        let config = package::config_of(&weights)
+            .map_err(|reason| Error::Model { name: name.to_owned(), reason })?;
+        Ok(Self { name: name.to_owned(), config, weights })
+    }
+
+    /// Registry name, or the path of the file.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Output size over input size.
+    #[must_use]
+    pub const fn scale(&self) -> u32 {
+        self.config.scale as u32
+    }
+
+    /// The network with these weights on a device.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if tensors are missing or of another shape.
+    pub fn on(&self, device: &Device) -> Result<Box<dyn Generator>> {
+        let network = package::load(&self.config, &self.weights, device);
+        let network = network.map_err(|reason| Error::Model { name: self.name.clone(), reason })?;
+        Ok(Box::new(network))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shipped_model_loads_on_the_cpu() {
+        for name in Model::shipped() {
+            let model = Model::find(name).unwrap();
+            let network = model.on(&Device::flex()).unwrap();
+            assert_eq!(network.scale(), model.scale());
+        }
+    }
+
+    #[test]
+    fn a_file_cut_in_half_is_refused_in_words() {
+        let whole = SHIPPED[0].weights;
+        for length in [0, 4, 100, whole.len() / 2, whole.len() - 1] {
+            let error = Model::from_bytes("half", whole[..length].into()).unwrap_err();
+            assert!(matches!(error, Error::Model { .. }), "{length}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_header_that_promises_more_than_the_tensors_hold_is_refused() {
+        // The metadata is text of the file's author: it must not decide how
+        // much memory is taken.
+        let text = String::from_utf8_lossy(SHIPPED[0].weights);
+        assert!(text.contains(r#""channels":"48""#));
+        for (honest, claim) in [
+            (r#""channels":"48""#, r#""channels":"99""#),
+            (r#""blocks":"8""#, r#""blocks":"9""#),
+            (r#""scale":"4""#, r#""scale":"8""#),
+        ] {
+            let mut bytes = SHIPPED[0].weights.to_vec();
+            let place = bytes.windows(honest.len()).position(|w| w == honest.as_bytes());
+            bytes[place.unwrap()..][..claim.len()].copy_from_slice(claim.as_bytes());
+            let error = Model::from_bytes("liar", bytes.into()).unwrap_err();
+            assert!(matches!(error, Error::Model { .. }), "{error}");
+        }
+    }
+}

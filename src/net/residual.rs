@@ -1,0 +1,264 @@
+//! The residual family: SRResNet and its relatives.
+//!
+//! C. Ledig et al., "Photo-realistic single image super-resolution using a
+//! generative adversarial network", CVPR 2017, figure 4 (SRResNet, the
+//! generator of SRGAN), and leaner forms of it without batch normalisation
+//! that add their result to a bilinear enlargement.
+
+use burn::{
+    module::Module,
+    nn::{BatchNorm, BatchNormConfig, PixelShuffle, PixelShuffleConfig, conv::Conv2d},
+    tensor::{Device, Tensor},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Generator, Reach,
+    blocks::{Activation, ActivationKind, ResidualBlock, enlarge_bilinear, normed, same_conv},
+};
+
+/// How features become a larger picture, and with which head and tail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Upsampler {
+    /// 3x3 head; one 3x3 convolution to `3 * scale²` channels and one pixel
+    /// shuffle, added to the bilinear enlargement of the input.
+    Direct,
+    /// As Ledig et al.: 9x9 head with activation; per doubling a 3x3
+    /// convolution to four times the channels, a pixel shuffle by two and an
+    /// activation; a 9x9 tail. The scale is a power of two.
+    SubPixel,
+}
+
+/// Shape of a [`ResidualUpscaler`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResidualConfig {
+    /// Feature channels.
+    pub channels: usize,
+    /// Residual blocks.
+    pub blocks: usize,
+    /// Batch normalisation after the convolutions of the body.
+    pub batch_norm: bool,
+    /// Non-linearity.
+    pub activation: ActivationKind,
+    /// Head, tail and enlargement.
+    pub upsampler: Upsampler,
+    /// Output size over input size.
+    pub scale: usize,
+}
+
+impl ResidualConfig {
+    /// The generator of Ledig et al.: 16 blocks of 64, batch norm, `PReLU`,
+    /// 9x9 head and tail, two doublings.
+    #[must_use]
+    pub const fn srgan() -> Self {
+        Self {
+            channels: 64,
+            blocks: 16,
+            batch_norm: true,
+            activation: ActivationKind::PRelu,
+            upsampler: Upsampler::SubPixel,
+            scale: 4,
+        }
+    }
+
+    /// A network with fresh weights.
+    #[must_use]
+    pub fn init(&self, device: &Device) -> ResidualUpscaler {
+        let Self { channels, activation, scale, .. } = *self;
+        let (head, head_activation, upsample, tail) = match self.upsampler {
+            Upsampler::Direct => {
+                let stage = UpsampleStage {
+                    conv: same_conv(channels, 3 * scale * scale, 3, device),
+                    shuffle: PixelShuffleConfig::new(scale).init(),
+                    activation: None,
+                };
+                (same_conv(3, channels, 3, device), None, vec![stage], None)
+            }
+            Upsampler::SubPixel => {
+                let stage = || UpsampleStage {
+                    conv: same_conv(channels, 4 * channels, 3, device),
+                    shuffle: PixelShuffleConfig::new(2).init(),
+                    activation: Some(activation.init(channels, device)),
+                };
+                (
+                    same_conv(3, channels, 9, device),
+                    Some(activation.init(channels, device)),
+                    (0..scale.ilog2()).map(|_| stage()).collect(),
+                    Some(same_conv(channels, 3, 9, device)),
+                )
+            }
+        };
+        ResidualUpscaler {
+            head,
+            head_activation,
+            body: (0..self.blocks)
+                .map(|_| ResidualBlock::new(channels, self.batch_norm, activation, device))
+                .collect(),
+            body_conv: same_conv(channels, channels, 3, device),
+            body_norm: self.batch_norm.then(|| BatchNormConfig::new(channels).init(device)),
+            upsample,
+            tail,
+            scale,
+        }
+    }
+}
+
+/// Convolution, pixel shuffle and perhaps an activation.
+#[derive(Module, Debug)]
+struct UpsampleStage {
+    conv: Conv2d,
+    shuffle: PixelShuffle,
+    activation: Option<Activation>,
+}
+
+/// See the module's documentation; made by [`ResidualConfig::init`].
+#[derive(Module, Debug)]
+pub struct ResidualUpscaler {
+    head: Conv2d,
+    head_activation: Option<Activation>,
+    body: Vec<ResidualBlock>,
+    body_conv: Conv2d,
+    body_norm: Option<BatchNorm>,
+    upsample: Vec<UpsampleStage>,
+    /// Without a tail the result is added to the enlarged input.
+    tail: Option<Conv2d>,
+    scale: usize,
+}
+
+impl Generator for ResidualUpscaler {
+    fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        let mut features = self.head.forward(input.clone());
+        if let Some(activation) = &self.head_activation {
+            features = activation.forward(features);
+        }
+        let skip = features.clone();
+        for block in &self.body {
+            features = block.forward(features);
+        }
+        features = skip + normed(self.body_norm.as_ref(), self.body_conv.forward(features));
+        for stage in &self.upsample {
+            features = stage.shuffle.forward(stage.conv.forward(features));
+            if let Some(activation) = &stage.activation {
+                features = activation.forward(features);
+            }
+        }
+        match &self.tail {
+            Some(tail) => tail.forward(features),
+            None => features + enlarge_bilinear(input, self.scale),
+        }
+    }
+
+    fn scale(&self) -> u32 {
+        self.scale as u32
+    }
+
+    fn channels(&self) -> u32 {
+        3
+    }
+
+    /// Every convolution adds half its kernel; one that works on a picture
+    /// enlarged `r` times adds that over `r`.
+    fn reach(&self) -> Reach {
+        let radius = |conv: &Conv2d| (conv.kernel_size[0] / 2) as f64;
+        let mut reach = radius(&self.head) + radius(&self.body_conv);
+        reach += 2.0 * self.body.len() as f64; // two 3x3 convolutions a block
+        let mut enlarged = 1.0;
+        for stage in &self.upsample {
+            reach += radius(&stage.conv) / enlarged;
+            enlarged *= stage.shuffle.upscale_factor as f64;
+        }
+        if let Some(tail) = &self.tail {
+            reach += radius(tail) / enlarged;
+        }
+        Reach::Pixels(reach.ceil() as u32)
+    }
+
+    fn parameters(&self) -> usize {
+        self.num_params()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn starter() -> ResidualConfig {
+        ResidualConfig {
+            channels: 48,
+            blocks: 8,
+            batch_norm: false,
+            activation: ActivationKind::PReluPerChannel,
+            upsampler: Upsampler::Direct,
+            scale: 4,
+        }
+    }
+
+    #[test]
+    fn parameter_counts_are_those_of_the_papers_and_of_the_starter() {
+        let device = Device::flex();
+        assert_eq!(starter().init(&device).parameters(), 375_840);
+
+        // Ledig et al., counted by hand: convolutions with bias, batch norm
+        // with scale and shift, one slope per PReLU.
+        let conv =
+            |input: usize, output: usize, kernel: usize| (input * kernel * kernel + 1) * output;
+        let block = 2 * conv(64, 64, 3) + 2 * 128 + 1;
+        let expected = conv(3, 64, 9)
+            + 1
+            + 16 * block
+            + conv(64, 64, 3)
+            + 128
+            + 2 * (conv(64, 256, 3) + 1)
+            + conv(64, 3, 9);
+        let network = ResidualConfig::srgan().init(&device);
+        // Running mean and variance of batch norm are stored, not trained.
+        let running = 2 * 64 * (2 * 16 + 1);
+        assert!(
+            [expected, expected + running].contains(&network.parameters()),
+            "{} is neither {expected} nor that with running statistics",
+            network.parameters()
+        );
+        // leftthomas/SRGAN, five blocks, prints 734,219.
+        let five = ResidualConfig { blocks: 5, ..ResidualConfig::srgan() };
+        let expected: usize = 734_219;
+        let running = 2 * 64 * 11;
+        assert!([expected, expected + running].contains(&five.init(&device).parameters()));
+    }
+
+    #[test]
+    fn the_reach_is_measured_too() {
+        // Change one input pixel and see how far the output changes.
+        let device = Device::flex();
+        let small = |upsampler| ResidualConfig {
+            channels: 4,
+            blocks: 2,
+            batch_norm: false,
+            activation: ActivationKind::LeakyRelu { slope: 0.2 },
+            upsampler,
+            scale: 4,
+        };
+        for (upsampler, expected) in [(Upsampler::Direct, 7), (Upsampler::SubPixel, 12)] {
+            let network = small(upsampler).init(&device);
+            assert_eq!(network.reach(), Reach::Pixels(expected));
+            let (side, centre) = (33_usize, 16_usize);
+            let input = Tensor::<4>::zeros([1, 3, side, side], &device) + 0.5;
+            let spot = Tensor::<4>::zeros([1, 3, 1, 1], &device) + 5.0;
+            let changed = input
+                .clone()
+                .slice_assign([0..1, 0..3, centre..centre + 1, centre..centre + 1], spot);
+            let difference = (network.forward(changed) - network.forward(input)).abs();
+            let values = difference.into_data().try_into_vec::<f32>().unwrap();
+            let wide = side * 4;
+            let furthest = values
+                .iter()
+                .enumerate()
+                .filter(|(_, v)| **v > 0.0)
+                .map(|(i, _)| ((i % wide) / 4).abs_diff(centre))
+                .max()
+                .unwrap();
+            assert!(furthest as u32 <= expected, "{upsampler:?} reaches {furthest}");
+            assert!(furthest as u32 + 1 >= expected, "{upsampler:?} reaches only {furthest}");
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! What a file says about its pixels: colour profile and EXIF.
+//!
+//! EXIF is kept as the bytes of its block (a small TIFF structure), which
+//! JPEG, PNG and WebP store as they are. TIFF has no such block: its tags stand
+//! in the file's own directories, so they are gathered on reading and laid out
+//! again on writing.
+
+use std::{
+    fs::File,
+    io::{BufReader, Cursor, Seek, Write},
+    path::Path,
+};
+
+use tiff::{
+    Directory, TiffResult,
+    decoder::Decoder,
+    encoder::{DirectoryEncoder, TiffEncoder, TiffKind},
+    tags::{Tag, Type, ValueBuffer},
+};
+
+/// Kept from the source and written to the result.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// ICC profile that says what the numbers of the pixels mean.
+    pub icc: Option<Vec<u8>>,
+    /// EXIF block, without the `Exif\0\0` that JPEG puts before it.
+    pub exif: Option<Vec<u8>>,
+}
+
+/// Tags of the main directory that speak of the photo, not of the file's
+/// layout. Orientation is missing on purpose: pixels are turned on reading.
+const DESCRIPTIVE: [Tag; 11] = [
+    Tag::ImageDescription,
+    Tag::Make,
+    Tag::Model,
+    Tag::XResolution,
+    Tag::YResolution,
+    Tag::ResolutionUnit,
+    Tag::Software,
+    Tag::DateTime,
+    Tag::Artist,
+    Tag::HostComputer,
+    Tag::Copyright,
+];
+
+/// Gathers the tags of a TIFF file into an EXIF block; `None` without any.
+///
+/// # Errors
+/// Whatever the TIFF reader finds wrong with the directories.
+pub fn exif_of_tiff(path: &Path) -> TiffResult<Option<Vec<u8>>> {
+    let mut decoder = Decoder::new(BufReader::new(File::open(path)?))?;
+    let mut main = Vec::new();
+    for tag in DESCRIPTIVE {
+        let mut value = ValueBuffer::empty(Type::BYTE);
+        if decoder.image_ifd().find_tag_buf(tag, &mut value)?.is_some() {
+            main.push((tag, value));
+        }
+    }
+    let mut parts = Vec::new();
+    for pointer in [Tag::ExifDirectory, Tag::GpsDirectory] {
+        let Some(place) = decoder.find_tag(pointer)? else {
+            continue;
+        };
+        let directory = decoder.read_directory(place.into_ifd_pointer()?)?;
+        let tags: Vec<Tag> = directory.iter().map(|(tag, _)| tag).collect();
+        let mut values = Vec::new();
+        for tag in tags {
+            let mut value = ValueBuffer::empty(Type::BYTE);
+            decoder.read_directory_tags(&directory).find_tag_buf(tag, &mut value)?;
+            values.push((tag, value));
+        }
+        parts.push((pointer, values));
+    }
+    if main.is_empty() && parts.is_empty() {
+        return Ok(None);
+    }
+
+    let native = |value: &mut ValueBuffer| value.set_byte_order(tiff::tags::ByteOrder::native());
+    let mut block = Cursor::new(Vec::new());
+    let mut encoder = TiffEncoder::new(&mut block)?;
+    let mut pointers = Vec::new();
+    for (pointer, values) in &mut parts {
+        let mut directory = encoder.extra_directory()?;
+        for (tag, value) in values {
+            native(value);
+            directory.write_tag_buf(*tag, value)?;
+        }
+        pointers.push((*pointer, directory.finish_with_offsets()?.offset));
+    }
+    let mut directory = encoder.image_directory()?;
+    for (tag, value) in &mut main {
+        native(value);
+        directory.write_tag_buf(*tag, value)?;
+    }
+    for (pointer, offset) in pointers {
+        directory.write_tag(pointer, offset)?;
+    }
+    directory.finish()?;
+    Ok(Some(block.into_inner()))
+}
+
+/// The tags of an EXIF block, ready to be laid out in a TIFF file.
+#[derive(Debug, Default)]
+pub struct TiffTags {
+    main: Vec<(Tag, Type, Vec<u8>)>,
+    exif: Vec<(Tag, Type, Vec<u8>)>,
+    gps: Vec<(Tag, Type, Vec<u8>)>,
+}
+
+impl TiffTags {
+    /// Reads what it can of an EXIF block; a damaged one gives fewer tags.
+    #[must_use]
+    pub fn of_exif(block: &[u8]) -> Self {
+        let mut tags = Self::default();
+        let Ok(exif) = exif::Reader::new().read_raw(block.to_vec()) else {
+            return tags;
+        };
+        for field in exif.fields().filter(|field| field.ifd_num == exif::In::PRIMARY) {
+            let tag = Tag::from_u16_exhaustive(field.tag.number());
+            let Some((kind, bytes)) = native_bytes(&field.value) else {
+                continue;
+            };
+            match field.tag.context() {
+                exif::Context::Tiff if DESCRIPTIVE.contains(&tag) => &mut tags.main,
+                exif::Context::Exif => &mut tags.exif,
+                exif::Context::Gps => &mut tags.gps,
+                _ => continue,
+            }
+            .push((tag, kind, bytes));
+        }
+        tags
+    }
+
+    /// Writes the EXIF and GPS directories. To be called before the picture's
+    /// own directory is begun; what it returns belongs into that directory.
+    ///
+    /// # Errors
+    /// As the TIFF encoder.
+    pub fn write_parts<W: Write + Seek, K: TiffKind>(
+        &self,
+        encoder: &mut TiffEncoder<W, K>,
+    ) -> TiffResult<Vec<(Tag, K::OffsetType)>> {
+        let mut pointers = Vec::new();
+        for (pointer, tags) in [(Tag::ExifDirectory, &self.exif), (Tag::GpsDirectory, &self.gps)] {
+            if !tags.is_empty() {
+                let mut directory = encoder.extra_directory()?;
+                write_tags(&mut directory, tags)?;
+                pointers.push((pointer, directory.finish_with_offsets()?.offset));
+            }
+        }
+        Ok(pointers)
+    }
+
+    /// Writes the tags of the main directory.
+    ///
+    /// # Errors
+    /// As the TIFF encoder.
+    pub fn write_main<W: Write + Seek, K: TiffKind>(
+        &self,
+        directory: &mut DirectoryEncoder<'_, W, K>,
+    ) -> TiffResult<()> {
+        write_tags(directory, &self.main)
+    }
+}
+
+fn write_tags<W: Write + Seek, K: TiffKind>(
+    directory: &mut DirectoryEncoder<'_, W, K>,
+    tags: &[(Tag, Type, Vec<u8>)],
+) -> TiffResult<()> {
+    let mut entries = Directory::empty();
+    for (tag, kind, bytes) in tags {
+        let entry = directory.write_entry_bytes(*kind, bytes)?;
+        entries.extend([(*tag, entry)]);
+    }
+    directory.extend_from(&entries);
+    Ok(())
+}
+
+/// A value in the byte order of this machine, as the TIFF encoder wants it.
+fn native_bytes(value: &exif::Value) -> Option<(Type, Vec<u8>)> {
+    use exif::Value;
+    Some(match value {
+        Value::Byte(bytes) => (Type::BYTE, bytes.clone()),
+        Value::Ascii(lines) => {
+            let terminated = lines.iter().map(|line| [line.as_slice(), &[0]].concat());
+            (Type::ASCII, terminated.collect::<Vec<_>>().concat())
+        }
+        Value::Short(values) => {
+            (Type::SHORT, values.iter().flat_map(|v| v.to_ne_bytes()).collect())
+        }
+        Value::Long(values) => (Type::LONG, values.iter().flat_map(|v| v.to_ne_bytes()).collect()),
+        Value::Rational(values) => {
+            let bytes = values.iter().flat_map(|v| [v.num, v.denom]);
+            (Type::RATIONAL, bytes.flat_map(u32::to_ne_bytes).collect())
+        }
+        Value::SByte(values) => {
+            (Type::SBYTE, values.iter().flat_map(|v| v.to_ne_bytes()).collect())
+        }
+        Value::Undefined(bytes, _) => (Type::UNDEFINED, bytes.clone()),
+        Value::SShort(values) => {
+            (Type::SSHORT, values.iter().flat_map(|v| v.to_ne_bytes()).collect())
+        }
+        Value::SLong(values) => {
+            (Type::SLONG, values.iter().flat_map(|v| v.to_ne_bytes()).collect())
+        }
+        Value::SRational(values) => {
+            let bytes = values.iter().flat_map(|v| [v.num, v.denom]);
+            (Type::SRATIONAL, bytes.flat_map(i32::to_ne_bytes).collect())
+        }
+        Value::Float(values) => {
+            (Type::FLOAT, values.iter().flat_map(|v| v.to_ne_bytes()).collect())
+        }
+        Value::Double(values) => {
+            (Type::DOUBLE, values.iter().flat_map(|v| v.to_ne_bytes()).collect())
+        }
+        Value::Unknown(..) => return None,
+    })
+}

@@ -1,0 +1,244 @@
+//! A picture: its pixels and what its file says about them.
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader, Seek, SeekFrom},
+    path::{Path, PathBuf},
+};
+
+use image::{
+    ColorType, DynamicImage, ImageDecoder as _, ImageError, ImageReader, Limits,
+    metadata::Orientation,
+};
+
+use crate::{
+    error::{Error, Result},
+    settings,
+};
+
+pub mod formats;
+pub mod metadata;
+pub mod pyramid;
+pub mod resample;
+
+pub use formats::{Format, PictureWriter};
+pub use metadata::Metadata;
+
+/// Pictures that decode to more than this are refused before memory is taken:
+/// a file of a few kilobytes can claim any size.
+pub const MAX_DECODED_BYTES: u64 = 1 << 30;
+
+/// Pixels with everything needed to write them back. Shared behind an `Arc`
+/// and never changed in place.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    /// Upright pixels: 8 or 16 bit, grey or RGB, with or without alpha.
+    pub pixels: DynamicImage,
+    /// Colour profile and EXIF.
+    pub metadata: Metadata,
+    /// Format of the file it came from.
+    pub format: Format,
+    /// File name, or what else to call it.
+    pub name: String,
+    /// Where it came from; `None` for a pasted or made picture.
+    pub source: Option<PathBuf>,
+}
+
+impl Picture {
+    /// A picture that came from no file.
+    #[must_use]
+    pub fn from_pixels(name: &str, pixels: DynamicImage) -> Self {
+        Self {
+            pixels: normalised(pixels),
+            metadata: Metadata::default(),
+            format: Format::Png,
+            name: name.to_owned(),
+            source: None,
+        }
+    }
+
+    /// Reads a picture. The format is told by the content, not by the name;
+    /// the EXIF orientation is applied to the pixels and reset.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Directory`], [`Error::NotAPicture`],
+    /// [`Error::Damaged`], [`Error::TooLarge`] or [`Error::Read`].
+    pub fn open(path: &Path) -> Result<Self> {
+        let about = std::fs::metadata(path).map_err(|error| Error::read(path, error))?;
+        if about.is_dir() {
+            return Err(Error::Directory { path: path.to_owned() });
+        }
+        let file = File::open(path).map_err(|error| Error::read(path, error))?;
+        let mut picture = Self::read(BufReader::new(file), path)?;
+        if picture.format == Format::Tiff {
+            // Broken tags are no reason to refuse the pixels.
+            picture.metadata.exif = metadata::exif_of_tiff(path).ok().flatten();
+        }
+        picture.source = Some(path.to_owned());
+        Ok(picture)
+    }
+
+    /// Reads a picture from bytes, as [`Self::open`] does from a file.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; `name` stands for the path.
+    pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Self> {
+        Self::read(std::io::Cursor::new(bytes), Path::new(name))
+    }
+
+    /// `path` is for messages and the name.
+    fn read(mut reader: impl BufRead + Seek, path: &Path) -> Result<Self> {
+        let format = guess(&mut reader)
+            .map_err(|error| Error::read(path, error))?
+            .ok_or_else(|| Error::NotAPicture { path: path.to_owned() })?;
+        if format == Format::Jpeg {
+            check_jpeg_end(&mut reader).map_err(|source| Error::Damaged {
+                path: path.to_owned(),
+                source: source.into(),
+            })?;
+        }
+        let (pixels, metadata) = decode(reader, format).map_err(|error| error.of(path))?;
+        Ok(Self {
+            pixels,
+            metadata,
+            format,
+            name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            source: None,
+        })
+    }
+
+    /// Where a result goes unless another place is named: beside the source,
+    /// `photo.jpg` as `photo-4x.jpg`. A picture that came from no file goes to
+    /// the user's folder of pictures.
+    #[must_use]
+    pub fn default_output(&self, scale: f64) -> PathBuf {
+        let source = match &self.source {
+            Some(source) => source.clone(),
+            None => settings::pictures_folder().join(&self.name),
+        };
+        let stem = source.file_stem().unwrap_or_default().to_string_lossy();
+        // An ending that names another format than the content would lie on.
+        let extension = match source.extension() {
+            Some(extension) if Format::of_path(&source) == Some(self.format) => {
+                extension.to_string_lossy().into_owned()
+            }
+            _ => self.format.extension().to_owned(),
+        };
+        source.with_file_name(format!("{stem}-{scale}x.{extension}"))
+    }
+
+    /// Width and height in pixels.
+    #[must_use]
+    pub fn size(&self) -> (u32, u32) {
+        (self.pixels.width(), self.pixels.height())
+    }
+}
+
+/// Why decoding failed, before the path is known.
+enum DecodeError {
+    TooLarge(u32, u32),
+    Image(ImageError),
+}
+
+impl DecodeError {
+    fn of(self, path: &Path) -> Error {
+        let path = path.to_owned();
+        match self {
+            Self::TooLarge(width, height) => Error::TooLarge { path, width, height },
+            Self::Image(ImageError::IoError(error))
+                if error.kind() != std::io::ErrorKind::UnexpectedEof
+                    && error.raw_os_error().is_some() =>
+            {
+                Error::read(path, error)
+            }
+            Self::Image(ImageError::Unsupported(_)) => Error::NotAPicture { path },
+            Self::Image(error) => Error::Damaged { path, source: Box::new(error) },
+        }
+    }
+}
+
+/// The format by the first bytes; leaves the reader at its start.
+fn guess(reader: &mut (impl BufRead + Seek)) -> std::io::Result<Option<Format>> {
+    let guessed = ImageReader::new(&mut *reader).with_guessed_format()?.format();
+    reader.seek(SeekFrom::Start(0))?;
+    Ok(guessed.and_then(Format::of_image))
+}
+
+fn decode(
+    reader: impl BufRead + Seek,
+    format: Format,
+) -> Result<(DynamicImage, Metadata), DecodeError> {
+    let mut reader = ImageReader::with_format(reader, format.image());
+    let mut limits = Limits::no_limits();
+    // Room for what a decoder needs beside the pixels themselves.
+    limits.max_alloc = Some(2 * MAX_DECODED_BYTES);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(DecodeError::Image)?;
+    let (width, height) = decoder.dimensions();
+    if decoder.total_bytes() > MAX_DECODED_BYTES {
+        return Err(DecodeError::TooLarge(width, height));
+    }
+    // A broken profile or EXIF block is no reason to refuse the pixels.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let mut metadata = Metadata {
+        icc: decoder.icc_profile().ok().flatten(),
+        exif: decoder.exif_metadata().ok().flatten(),
+    };
+    let mut pixels = DynamicImage::from_decoder(decoder).map_err(DecodeError::Image)?;
+    pixels.apply_orientation(orientation);
+    // The pixels stand upright now, and the kept EXIF must say so, or other
+    // programs turn them twice.
+    if let Some(exif) = &mut metadata.exif {
+        let _had_one = Orientation::remove_from_exif_chunk(exif);
+    }
+    Ok((normalised(pixels), metadata))
+}
+
+/// Floating-point pictures become 16 bit; everything else stays what it is.
+fn normalised(pixels: DynamicImage) -> DynamicImage {
+    match pixels.color() {
+        ColorType::Rgb32F => pixels.into_rgb16().into(),
+        ColorType::Rgba32F => pixels.into_rgba16().into(),
+        _ => pixels,
+    }
+}
+
+/// Finds the end marker of a JPEG file, which the decoder does without: it
+/// fills what is missing with grey.
+///
+/// Walks the segments (ITU-T T.81, Annex B) and, after a scan header, the
+/// entropy-coded bytes to the next marker.
+fn check_jpeg_end(reader: &mut (impl BufRead + Seek)) -> std::io::Result<()> {
+    const START_OF_SCAN: u8 = 0xDA;
+    const END_OF_IMAGE: u8 = 0xD9;
+    let mut byte = [0_u8; 1];
+    let mut next = |reader: &mut dyn BufRead| -> std::io::Result<u8> {
+        reader.read_exact(&mut byte)?;
+        Ok(byte[0])
+    };
+    reader.seek(SeekFrom::Start(2))?;
+    let mut in_scan = false;
+    loop {
+        if in_scan {
+            // To the next 0xFF; a marker or a stuffed zero follows it.
+            while next(reader)? != 0xFF {}
+        } else if next(reader)? != 0xFF {
+            continue; // padding between segments, tolerated by every reader
+        }
+        let mut marker = next(reader)?;
+        while marker == 0xFF {
+            marker = next(reader)?;
+        }
+        match marker {
+            0x00 | 0x01 | 0xD0..=0xD8 => {}
+            END_OF_IMAGE => break,
+            _ => {
+                let length = i64::from(next(reader)?) << 8 | i64::from(next(reader)?);
+                reader.seek_relative(length - 2)?;
+                in_scan = marker == START_OF_SCAN || in_scan;
+            }
+        }
+    }
+    reader.seek(SeekFrom::Start(0))?;
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! How good a model is on pictures whose original is known.
+
+use std::path::{Path, PathBuf};
+
+use image::{DynamicImage, RgbImage, imageops::crop_imm};
+use serde::Serialize;
+
+use super::{Monitor, Mosaic, Patch, UpscaleOptions, strips, upscale};
+use crate::{
+    device::Chosen,
+    error::{Error, Result},
+    metric::Score,
+    model::Model,
+    picture::{
+        Format, Picture,
+        resample::{resize_exact, shrink_exact},
+    },
+};
+
+/// One picture's figures.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// File name without its ending.
+    pub name: String,
+    /// The model's figures.
+    #[serde(flatten)]
+    pub score: Score,
+    /// Bicubic interpolation's.
+    pub bicubic: Score,
+}
+
+/// The figures of a set of pictures.
+#[derive(Clone, Debug, Serialize)]
+pub struct Evaluation {
+    /// One row a picture, by name.
+    pub pictures: Vec<Row>,
+    /// Of the model's figures.
+    pub mean: Score,
+    /// Mean of bicubic interpolation's figures: tells a reader whether the
+    /// protocol is that of the papers.
+    pub bicubic: Score,
+}
+
+/// Scores `model` on the pictures in `originals`.
+///
+/// Each original is cut at the top left to a multiple of the scale. Its small
+/// version is read from `small` (a file of the same name) or made by
+/// [`shrink_exact`]. The result is rounded to 8 bit; see [`Score::of`].
+///
+/// # Errors
+/// [`Error::NoPictures`], [`Error::Mismatch`], or those of opening and
+/// enlarging.
+pub fn evaluate(
+    originals: &Path,
+    small: Option<&Path>,
+    model: &Model,
+    device: &Chosen,
+    options: &UpscaleOptions,
+    mut each: impl FnMut(usize, usize, &Row),
+) -> Result<Evaluation> {
+    let scale = options.scale as u32;
+    if f64::from(scale) != options.scale || scale == 0 {
+        return Err(Error::Setting("a scale must be a whole number here".to_owned()));
+    }
+    let files = pictures_in(originals)?;
+    let mut pictures = Vec::new();
+    for (index, file) in files.iter().enumerate() {
+        let original = Picture::open(file)?.pixels.into_rgb8();
+        let (width, height) = (original.width() / scale * scale, original.height() / scale * scale);
+        if width == 0 || height == 0 {
+            return Err(Error::Mismatch {
+                path: file.clone(),
+                reason: format!("the picture is smaller than the scale of {scale}"),
+            });
+        }
+        let original = crop_imm(&original, 0, 0, width, height).to_image();
+        let low = match small {
+            Some(folder) => given(folder, file, (width / scale, height / scale))?,
+            None => shrink_exact(&original, scale),
+        };
+        let bicubic = Score::of(&resize_exact(&low, width, height), &original, scale);
+        let result = enlarged(low, model, device, options)?;
+        let row = Row {
+            name: file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            score: Score::of(&result, &original, scale),
+            bicubic,
+        };
+        each(index, files.len(), &row);
+        pictures.push(row);
+    }
+    let mean = |of: fn(&Row) -> Score| Score::mean(&pictures.iter().map(of).collect::<Vec<_>>());
+    let (Some(model_mean), Some(bicubic)) = (mean(|row| row.score), mean(|row| row.bicubic)) else {
+        return Err(Error::NoPictures { path: originals.to_owned() });
+    };
+    Ok(Evaluation { mean: model_mean, bicubic, pictures })
+}
+
+/// The small picture of the same name in `folder`.
+fn given(folder: &Path, original: &Path, size: (u32, u32)) -> Result<RgbImage> {
+    let stem = original.file_stem();
+    let found = pictures_in(folder)?.into_iter().find(|file| file.file_stem() == stem);
+    let file = found.ok_or_else(|| Error::Missing {
+        path: folder.join(original.file_name().unwrap_or_default()),
+    })?;
+    let low = Picture::open(&file)?.pixels.into_rgb8();
+    if low.dimensions() == size {
+        return Ok(low);
+    }
+    Err(Error::Mismatch {
+        path: file,
+        reason: format!(
+            "the small picture has {} x {} pixels instead of {} x {}",
+            low.width(),
+            low.height(),
+            size.0,
+            size.1
+        ),
+    })
+}
+
+/// The files in a folder whose ending names a picture, by name.
+fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).map_err(|error| Error::read(folder, error))?;
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.is_file() && Format::of_path(path).is_some())
+        .collect();
+    files.sort();
+    if files.is_empty() {
+        return Err(Error::NoPictures { path: folder.to_owned() });
+    }
+    Ok(files)
+}
+
+/// The whole result in memory.
+fn enlarged(
+    low: RgbImage,
+    model: &Model,
+    device: &Chosen,
+    options: &UpscaleOptions,
+) -> Result<RgbImage> {
+    let picture = Picture::from_pixels("evaluated", DynamicImage::from(low));
+    let mut gather = Gather(Vec::new());
+    let receipt = upscale(&picture, model, device, options, &mut gather)?;
+    let (width, height) = receipt.output_size;
+    let mosaic = Mosaic {
+        size: receipt.output_size,
+        color: picture.pixels.color(),
+        patches: gather.0.into_iter().map(Into::into).collect(),
+    };
+    let rows = strips::of_mosaic(&mosaic).collect::<Vec<_>>().concat();
+    RgbImage::from_raw(width, height, rows)
+        .ok_or_else(|| Error::Setting("the result is larger than the memory".to_owned()))
+}
+
+struct Gather(Vec<Patch>);
+
+impl Monitor for Gather {
+    fn patch(&mut self, patch: Patch) -> Result<()> {
+        self.0.push(patch);
+        Ok(())
+    }
+}

@@ -1,0 +1,599 @@
+//! The only loop over tiles.
+//!
+//! It feeds windows of a picture to a network, checks what comes back, and
+//! hands on finished areas. A tile that fails (not-a-number, a flat answer to
+//! a picture with contrast, a driver that gives up) is done again in smaller
+//! pieces, then on the CPU; only when that fails too does the job end, with
+//! nothing written.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
+};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use image::DynamicImage;
+
+use super::{
+    Monitor, Progress,
+    plan::{self, Tile},
+};
+use crate::{
+    error::{Error, Result},
+    net::{Generator, Reach},
+    picture::resample::Resampler,
+    rect::Rect,
+};
+
+/// A network that looks at the whole picture is run on it at once up to this
+/// many pixels; larger pictures are feathered from tiles.
+const WHOLE_PIXELS: u64 = 1 << 20;
+
+/// Side of the smallest piece that a failed tile is cut into.
+const SMALLEST_PIECE: u32 = 32;
+
+/// After this many failures in a row the device is given up for this job.
+const FAILURES_TO_GIVE_UP: u32 = 2;
+
+/// A network where it is to run, and a way to have it on the CPU.
+pub struct Engine<'a> {
+    /// The network on the chosen device.
+    pub network: Box<dyn Generator>,
+    /// The chosen device.
+    pub device: Device,
+    /// Name of the model, for messages.
+    pub model: &'a str,
+    /// Makes the network on the CPU, for tiles that fail.
+    pub on_cpu: &'a dyn Fn() -> Result<Box<dyn Generator>>,
+}
+
+/// What is to be done: `source` through a network to `output` pixels.
+#[derive(Clone, Copy, Debug)]
+pub struct Task<'a> {
+    /// What the network reads; an alpha channel is ignored.
+    pub source: &'a DynamicImage,
+    /// Width and height of the result. The network's own scale or less.
+    pub output: (u32, u32),
+    /// Side of a tile in source pixels, halo included.
+    pub tile: u32,
+}
+
+/// A finished area: three planes of floats in 0..=1.
+pub struct Area {
+    /// In pixels of the result.
+    pub area: Rect,
+    /// Red, green and blue of the area, each row by row.
+    pub planes: Vec<f32>,
+}
+
+/// The tiles of a task; also what the caller reports beforehand.
+///
+/// # Errors
+/// [`Error::Setting`] if the tile is too small for the network's halo.
+pub fn tiles(task: &Task<'_>, network: &dyn Generator) -> Result<Vec<Tile>> {
+    let (width, height) = (task.source.width(), task.source.height());
+    let margin = margin(task, network);
+    let smallest = plan::smallest_tile(margin);
+    if task.tile < smallest {
+        return Err(Error::Setting(format!(
+            "a tile of {} is too small for this model, which needs {smallest} or more",
+            task.tile
+        )));
+    }
+    let whole =
+        network.reach() == Reach::Whole && u64::from(width) * u64::from(height) <= WHOLE_PIXELS;
+    let tile = if whole { width.max(height) } else { task.tile };
+    Ok(plan::plan(width, height, tile.max(smallest), margin))
+}
+
+/// Neighbours around a core: the network's halo, and what the resampling to
+/// another size than the network's own reaches.
+fn margin(task: &Task<'_>, network: &dyn Generator) -> u32 {
+    let native = task.source.width() * network.scale();
+    let resampling = if task.output.0 == native {
+        0
+    } else {
+        Resampler::reach(native, task.output.0).div_ceil(network.scale())
+    };
+    match network.reach() {
+        Reach::Pixels(halo) => halo + resampling,
+        // Wide enough for a cross-fade that hides the difference of neighbours.
+        Reach::Whole => task.tile / 8,
+    }
+}
+
+/// Runs all tiles and gives each finished area to `finished`.
+///
+/// # Errors
+/// [`Error::Cancelled`] from the monitor, [`Error::BadTile`], or what
+/// `finished` returns.
+pub fn run(
+    task: &Task<'_>,
+    engine: Engine<'_>,
+    tiles: Vec<Tile>,
+    monitor: &mut dyn Monitor,
+    finished: &mut dyn FnMut(Area, &mut dyn Monitor) -> Result<()>,
+) -> Result<()> {
+    let native = (
+        task.source.width() * engine.network.scale(),
+        task.source.height() * engine.network.scale(),
+    );
+    let mut runner = Runner {
+        task,
+        margin: margin(task, &*engine.network),
+        resampler: (native != task.output).then(|| Resampler::new(native, task.output)),
+        engine,
+        failures: 0,
+    };
+    let mut pace = Pace::new(u64::from(task.output.0) * u64::from(task.output.1));
+    if runner.engine.network.reach() == Reach::Whole && tiles.len() > 1 {
+        runner.feathered(&tiles, &mut pace, monitor, finished)?;
+    } else {
+        let mut waiting = tiles;
+        while !waiting.is_empty() {
+            monitor.progress(pace.progress())?;
+            let cores: Vec<Rect> = waiting.iter().map(|tile| tile.core).collect();
+            let tile = waiting.remove(monitor.next(&cores).min(waiting.len() - 1));
+            for area in runner.tile(tile, monitor)? {
+                let pixels = area.area.area();
+                finished(area, monitor)?;
+                pace.advance(pixels);
+            }
+        }
+    }
+    runner.engine.device.memory_cleanup();
+    monitor.progress(pace.progress())
+}
+
+/// Measures the speed without the first tile, which compiles kernels.
+struct Pace {
+    done: u64,
+    total: u64,
+    /// When the first tile was finished, and how many pixels it had.
+    first: Option<(Instant, u64)>,
+}
+
+impl Pace {
+    const fn new(total: u64) -> Self {
+        Self { done: 0, total, first: None }
+    }
+
+    fn advance(&mut self, pixels: u64) {
+        self.done += pixels;
+        self.first.get_or_insert((Instant::now(), self.done));
+    }
+
+    fn progress(&self) -> Progress {
+        let remaining = self.first.and_then(|(since, before)| {
+            let measured = self.done - before;
+            (measured > 0).then(|| {
+                let left = (self.total - self.done) as f64 / measured as f64;
+                Duration::from_secs_f64(since.elapsed().as_secs_f64() * left)
+            })
+        });
+        Progress { done: self.done, total: self.total, remaining }
+    }
+}
+
+struct Runner<'a> {
+    task: &'a Task<'a>,
+    engine: Engine<'a>,
+    margin: u32,
+    resampler: Option<Resampler>,
+    failures: u32,
+}
+
+impl Runner<'_> {
+    /// One tile, or its pieces where it had to be cut.
+    fn tile(&mut self, tile: Tile, monitor: &mut dyn Monitor) -> Result<Vec<Area>> {
+        let reason = match self.attempt(&tile) {
+            Ok(area) => {
+                self.failures = 0;
+                return Ok(vec![area]);
+            }
+            Err(reason) => reason,
+        };
+        log::warn!("tile {:?} failed: {reason}", tile.core);
+        self.failures += 1;
+
+        let pieces = self.pieces(tile);
+        if self.failures < FAILURES_TO_GIVE_UP && pieces.len() > 1 {
+            let areas: Result<Vec<Area>, String> =
+                pieces.iter().map(|piece| self.attempt(piece)).collect();
+            if let Ok(areas) = areas {
+                monitor.note(&format!("a tile failed ({reason}) and was done in smaller pieces"));
+                return Ok(areas);
+            }
+        }
+
+        let cpu = (self.engine.on_cpu)()?;
+        let chosen = std::mem::replace(&mut self.engine.network, cpu);
+        let chosen_device = std::mem::replace(&mut self.engine.device, Device::flex());
+        let area = self
+            .attempt(&tile)
+            .map_err(|reason| Error::BadTile { model: self.engine.model.to_owned(), reason })?;
+        if self.failures < FAILURES_TO_GIVE_UP {
+            monitor.note(&format!("a tile failed ({reason}) and was done on the CPU"));
+            self.engine.network = chosen;
+            self.engine.device = chosen_device;
+        } else {
+            monitor.note(&format!("the device failed ({reason}): going on with the CPU"));
+        }
+        Ok(vec![area])
+    }
+
+    /// A tile in four, each with its own margin.
+    fn pieces(&self, tile: Tile) -> Vec<Tile> {
+        let core = tile.core;
+        let halves = |start: u32, end: u32| {
+            let middle = (start + end) / 2;
+            if end - start < 2 * SMALLEST_PIECE {
+                vec![(start, end)]
+            } else {
+                vec![(start, middle), (middle, end)]
+            }
+        };
+        let (width, height) = (self.task.source.width(), self.task.source.height());
+        let mut pieces = Vec::new();
+        for (top, bottom) in halves(core.y, core.bottom()) {
+            for (left, right) in halves(core.x, core.right()) {
+                let core = Rect::spanning(left, top, right, bottom);
+                pieces.push(Tile { window: core.grown_within(self.margin, width, height), core });
+            }
+        }
+        pieces
+    }
+
+    /// Runs the network once and cuts the core out of its answer.
+    fn attempt(&self, tile: &Tile) -> Result<Area, String> {
+        let answer = self.forward(tile.window)?;
+        let area = self.in_result(tile.core);
+        Ok(Area { area, planes: self.cut(&answer, tile.window, area) })
+    }
+
+    /// From source pixels to pixels of the result.
+    fn in_result(&self, rect: Rect) -> Rect {
+        let map = |value: u32, from: u32, to: u32| {
+            ((u64::from(value) * u64::from(to) * 2 + u64::from(from)) / (2 * u64::from(from)))
+                as u32
+        };
+        let (width, height) = (self.task.source.width(), self.task.source.height());
+        let (out_width, out_height) = self.task.output;
+        Rect::spanning(
+            map(rect.x, width, out_width),
+            map(rect.y, height, out_height),
+            map(rect.right(), width, out_width),
+            map(rect.bottom(), height, out_height),
+        )
+    }
+
+    /// The planes of `area` out of the network's answer for `window`.
+    fn cut(&self, answer: &[f32], window: Rect, area: Rect) -> Vec<f32> {
+        let scale = self.engine.network.scale();
+        let window = Rect {
+            x: window.x * scale,
+            y: window.y * scale,
+            width: window.width * scale,
+            height: window.height * scale,
+        };
+        let mut planes = Vec::with_capacity(3 * area.area() as usize);
+        for plane in answer.chunks_exact(window.area() as usize) {
+            match &self.resampler {
+                Some(resampler) => planes.extend(resampler.area(plane, window, area)),
+                None => {
+                    for y in area.y - window.y..area.bottom() - window.y {
+                        let start = (y * window.width + area.x - window.x) as usize;
+                        planes.extend_from_slice(&plane[start..start + area.width as usize]);
+                    }
+                }
+            }
+        }
+        for value in &mut planes {
+            *value = value.clamp(0.0, 1.0);
+        }
+        planes
+    }
+
+    /// The network's answer for a window as three planes, checked.
+    fn forward(&self, window: Rect) -> Result<Vec<f32>, String> {
+        let input = planes_of(self.task.source, window);
+        let contrast = contrast(&input);
+        let shape = [1, 3, window.height as usize, window.width as usize];
+        let network = &self.engine.network;
+        // Drivers and kernels report some failures as panics.
+        let answer = catch_unwind(AssertUnwindSafe(|| {
+            let input = Tensor::<4>::from_data(TensorData::new(input, shape), &self.engine.device);
+            network.forward(input).try_into_data()
+        }));
+        let answer = answer
+            .map_err(|panic| panic_text(&*panic))?
+            .map_err(|error| error.to_string())?
+            .try_into_vec::<f32>()
+            .map_err(|error| format!("{error:?}"))?;
+        let scale = network.scale() as usize;
+        if answer.len() != 3 * window.area() as usize * scale * scale {
+            return Err("it is of the wrong size".to_owned());
+        }
+        if !answer.iter().all(|value| value.is_finite()) {
+            return Err("it is not a number".to_owned());
+        }
+        // A network may answer a flat picture with a flat one, but not a
+        // picture with contrast: that is what broken drivers do.
+        if contrast > 0.1 && self::contrast(&answer) < contrast / 100.0 {
+            return Err("it is flat".to_owned());
+        }
+        Ok(answer)
+    }
+
+    /// Tiles of a network without a finite reach, cross-faded where they
+    /// overlap. Finished rows leave as soon as no later tile touches them.
+    fn feathered(
+        &mut self,
+        tiles: &[Tile],
+        pace: &mut Pace,
+        monitor: &mut dyn Monitor,
+        finished: &mut dyn FnMut(Area, &mut dyn Monitor) -> Result<()>,
+    ) -> Result<()> {
+        let (out_width, out_height) = self.task.output;
+        let stride = out_width as usize;
+        let windows: Vec<Rect> = tiles.iter().map(|tile| self.in_result(tile.window)).collect();
+        // The band of rows that tiles are being added to.
+        let mut top = 0;
+        let mut band: [Vec<f32>; 3] = Default::default();
+        for (index, (tile, area)) in tiles.iter().zip(&windows).enumerate() {
+            monitor.progress(pace.progress())?;
+            let whole = Tile { window: tile.window, core: tile.window };
+            // It cannot be cut into pieces: a piece would see another picture.
+            let parts = match self.attempt(&whole) {
+                Ok(part) => vec![part],
+                Err(_) => {
+                    self.failures = FAILURES_TO_GIVE_UP;
+                    self.tile(whole, monitor)?
+                }
+            };
+            let overlap = |other: Option<&Rect>, near: u32, far: u32| match other {
+                Some(_) => near.saturating_sub(far),
+                None => 0,
+            };
+            let same_row = |other: &&Rect| other.y == area.y;
+            let same_column = |other: &&Rect| other.x == area.x;
+            let left = windows[..index].iter().rev().find(same_row);
+            let right = windows[index + 1..].iter().find(same_row);
+            let above = windows[..index].iter().rev().find(same_column);
+            let below = windows[index + 1..].iter().find(same_column);
+            let joins = [
+                overlap(left, left.map_or(0, Rect::right), area.x),
+                overlap(right, area.right(), right.map_or(0, |next| next.x)),
+                overlap(above, above.map_or(0, Rect::bottom), area.y),
+                overlap(below, area.bottom(), below.map_or(0, |next| next.y)),
+            ];
+            let rows = (area.bottom() - top) as usize;
+            for (plane, sums) in band.iter_mut().enumerate() {
+                sums.resize(sums.len().max(rows * stride), 0.0);
+                for part in &parts {
+                    let count = part.area.area() as usize;
+                    let values = &part.planes[plane * count..][..count];
+                    for (y, row) in values.chunks_exact(area.width as usize).enumerate() {
+                        let down = plan::feather(y as u32, area.height, joins[2], joins[3]);
+                        let start = (area.y - top) as usize * stride + y * stride + area.x as usize;
+                        for (x, value) in row.iter().enumerate() {
+                            let across = plan::feather(x as u32, area.width, joins[0], joins[1]);
+                            sums[start + x] += value * down * across;
+                        }
+                    }
+                }
+            }
+            // At the end of a row of tiles, rows above the next one are done.
+            if right.is_none() {
+                let next_top = below.map_or(out_height, |next| next.y);
+                let done = (next_top - top) as usize * stride;
+                let area = Rect::spanning(0, top, out_width, next_top);
+                let planes = band.iter_mut().flat_map(|sums| sums.drain(..done)).collect();
+                finished(Area { area, planes }, monitor)?;
+                pace.advance(area.area());
+                top = next_top;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Red, green and blue of a window as floats in 0..=1, plane after plane.
+fn planes_of(source: &DynamicImage, window: Rect) -> Vec<f32> {
+    let crop = source.crop_imm(window.x, window.y, window.width, window.height);
+    let pixels = crop.to_rgb32f();
+    (0..3).flat_map(|channel| pixels.pixels().map(move |pixel| pixel.0[channel])).collect()
+}
+
+/// Largest minus smallest value.
+fn contrast(values: &[f32]) -> f32 {
+    let (low, high) =
+        values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &value| {
+            (low.min(value), high.max(value))
+        });
+    high - low
+}
+
+/// What a panic said.
+pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "it gave no reason".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::blocks::enlarge_bilinear;
+    use crate::restore::Patch;
+    use image::RgbImage;
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    /// Bilinear enlargement that fails in the way a test asks for.
+    #[derive(Clone)]
+    struct Stub {
+        reach: Reach,
+        /// Fails on windows with more pixels than this.
+        largest: usize,
+        failure: Failure,
+    }
+
+    #[derive(Clone, Copy)]
+    enum Failure {
+        NotANumber,
+        Flat,
+        Panic,
+    }
+
+    // Only used on one thread; the trait asks for it for the worker's sake.
+    impl Generator for Stub {
+        fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+            let [_, _, height, width] = input.dims();
+            let fine = enlarge_bilinear(input, 2);
+            if height * width <= self.largest {
+                return fine;
+            }
+            match self.failure {
+                Failure::NotANumber => fine * f32::NAN,
+                Failure::Flat => fine * 0.0,
+                Failure::Panic => panic!("out of memory"),
+            }
+        }
+        fn scale(&self) -> u32 {
+            2
+        }
+        fn channels(&self) -> u32 {
+            3
+        }
+        fn reach(&self) -> Reach {
+            self.reach
+        }
+        fn parameters(&self) -> usize {
+            0
+        }
+    }
+
+    #[derive(Default)]
+    struct Notes(Vec<String>);
+
+    impl Monitor for Notes {
+        fn patch(&mut self, _patch: Patch) -> Result<()> {
+            Ok(())
+        }
+        fn note(&mut self, note: &str) {
+            self.0.push(note.to_owned());
+        }
+    }
+
+    fn picture() -> DynamicImage {
+        RgbImage::from_fn(150, 110, |x, y| {
+            image::Rgb([(x * 3 % 256) as u8, (y * 5 % 256) as u8, ((x ^ y) * 7 % 256) as u8])
+        })
+        .into()
+    }
+
+    /// Runs the stub and puts the red plane together.
+    fn red(stub: &Stub, cpu: &Stub, tile: u32) -> (Result<Vec<f32>>, Vec<String>, u32) {
+        let source = picture();
+        let output = (source.width() * 2, source.height() * 2);
+        let task = Task { source: &source, output, tile };
+        let calls = Rc::new(Cell::new(0));
+        let counted = calls.clone();
+        let on_cpu = move || -> Result<Box<dyn Generator>> {
+            counted.set(counted.get() + 1);
+            Ok(Box::new(cpu.clone()))
+        };
+        let engine = Engine {
+            network: Box::new(stub.clone()),
+            device: Device::flex(),
+            model: "stub",
+            on_cpu: &on_cpu,
+        };
+        let tiles = tiles(&task, stub).unwrap();
+        let mut whole = vec![f32::NAN; (output.0 * output.1) as usize];
+        let mut notes = Notes::default();
+        let done = run(&task, engine, tiles, &mut notes, &mut |area, _| {
+            let rows =
+                area.planes[..area.area.area() as usize].chunks_exact(area.area.width as usize);
+            for (row, y) in rows.zip(area.area.y..) {
+                let start = (y * output.0 + area.area.x) as usize;
+                whole[start..start + row.len()].copy_from_slice(row);
+            }
+            Ok(())
+        });
+        (done.map(|()| whole), notes.0, calls.get())
+    }
+
+    const SOUND: Stub =
+        Stub { reach: Reach::Pixels(1), largest: usize::MAX, failure: Failure::NotANumber };
+
+    #[test]
+    fn tiles_fit_together_without_a_seam() {
+        let (whole, _, _) = red(&SOUND, &SOUND, 200);
+        let (tiled, _, _) = red(&SOUND, &SOUND, 40);
+        assert_eq!(whole.unwrap(), tiled.unwrap());
+    }
+
+    #[test]
+    fn a_tile_that_fails_is_done_in_pieces_then_on_the_cpu() {
+        let expected = red(&SOUND, &SOUND, 200).0.unwrap();
+        for failure in [Failure::NotANumber, Failure::Flat, Failure::Panic] {
+            // Small windows work: pieces are enough for the first tile.
+            let pieces = Stub { largest: 100 * 100, failure, ..SOUND };
+            let (result, notes, cpu) = red(&pieces, &SOUND, 120);
+            assert_eq!(result.unwrap(), expected);
+            assert!(notes[0].contains("smaller pieces"), "{notes:?}");
+            assert_eq!(cpu, 1, "the second failure in a row gives the device up");
+            // Nothing works there: the CPU does it.
+            let broken = Stub { largest: 0, failure, ..SOUND };
+            let (result, notes, _) = red(&broken, &SOUND, 120);
+            assert_eq!(result.unwrap(), expected);
+            assert!(notes.iter().any(|note| note.contains("going on with the CPU")), "{notes:?}");
+            // Not even that: one error that names the model.
+            let (result, _, _) = red(&broken, &broken, 120);
+            assert!(matches!(result, Err(Error::BadTile { .. })));
+        }
+    }
+
+    #[test]
+    fn networks_without_a_reach_are_feathered_without_a_seam() {
+        // Bilinear does not look far: feathering it must change nothing.
+        let whole = red(&SOUND, &SOUND, 200).0.unwrap();
+        let far = Stub { reach: Reach::Whole, ..SOUND };
+        let source: DynamicImage = picture();
+        let task = Task { source: &source, output: (300, 220), tile: 64 };
+        assert_eq!(tiles(&task, &far).unwrap().len(), 1, "a small picture is run whole");
+
+        let tiles = plan::plan(150, 110, 64, 8);
+        assert!(tiles.len() > 4);
+        let on_cpu = || -> Result<Box<dyn Generator>> { Ok(Box::new(SOUND)) };
+        let engine = Engine {
+            network: Box::new(far),
+            device: Device::flex(),
+            model: "stub",
+            on_cpu: &on_cpu,
+        };
+        let mut rows = Vec::new();
+        run(&task, engine, tiles, &mut Notes::default(), &mut |area, _| {
+            assert_eq!(area.area.y as usize * 300, rows.len());
+            rows.extend_from_slice(&area.planes[..area.area.area() as usize]);
+            Ok(())
+        })
+        .unwrap();
+        // Windows end inside the picture, where bilinear clamps its last
+        // column: there the weight of the window is smallest.
+        let worst = whole.iter().zip(&rows).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert_eq!(whole.len(), rows.len());
+        assert!(worst < 1.0 / 255.0, "{worst}");
+    }
+
+    #[test]
+    fn a_tile_smaller_than_the_halo_is_refused() {
+        let source = picture();
+        let task = Task { source: &source, output: (300, 220), tile: 16 };
+        assert!(matches!(tiles(&task, &SOUND), Err(Error::Setting(_))));
+    }
+}

@@ -1,0 +1,214 @@
+//! Whatever goes wrong: one sentence that names the file, exit code 1, no file
+//! left behind, no panic.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Output,
+};
+
+use crate::support::{files, picture, pixmend, stderr, upscale, write};
+
+/// Holds a failed run against the rules, and what it may have left in `folder`.
+#[track_caller]
+fn assert_refused(output: &Output, name: &str, folder: &Path, before: &[String]) {
+    let text = stderr(output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert_eq!(text.trim().lines().count(), 1, "one sentence: {text}");
+    assert!(text.starts_with("pixmend: "), "{text}");
+    assert!(text.contains(name), "{name} is not named: {text}");
+    assert!(text.contains("; "), "it does not say what to do: {text}");
+    assert!(!text.contains("panicked"), "{text}");
+    assert_eq!(files(folder), before);
+}
+
+/// Tries to enlarge a file with this content.
+#[track_caller]
+fn refuse(name: &str, content: &[u8]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    fs::File::create(&path).unwrap();
+    std::io::Write::write_all(&mut fs::File::create(&path).unwrap(), content).unwrap();
+    let before = files(folder.path());
+    let output = upscale(&path, &[]);
+    assert_refused(&output, name, folder.path(), &before);
+    stderr(&output)
+}
+
+fn encoded(extension: &str) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(folder.path(), &format!("whole.{extension}"), &picture(120, 90));
+    fs::read(path).unwrap()
+}
+
+#[test]
+fn a_missing_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = upscale(&folder.path().join("nowhere.jpg"), &[]);
+    assert_refused(&output, "nowhere.jpg", folder.path(), &[]);
+}
+
+#[test]
+fn a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("photos")).unwrap();
+    let output = upscale(&folder.path().join("photos"), &[]);
+    assert_refused(&output, "photos", folder.path(), &["photos".to_owned()]);
+}
+
+#[test]
+fn text_and_nothing_named_jpg() {
+    refuse("letter.jpg", b"Dear all,\nthis is not a photo.\n");
+    refuse("empty.jpg", b"");
+}
+
+#[test]
+fn pictures_cut_off_anywhere() {
+    for extension in ["jpg", "png", "webp", "tif", "bmp"] {
+        let whole = encoded(extension);
+        for part in [whole.len() / 2, whole.len() * 9 / 10, 40] {
+            refuse(&format!("cut-{part}.{extension}"), &whole[..part]);
+        }
+    }
+}
+
+#[test]
+fn a_picture_with_rubbish_in_its_middle_never_panics() {
+    for extension in ["jpg", "png", "webp", "tif", "bmp"] {
+        let mut bytes = encoded(extension);
+        let middle = bytes.len() / 2;
+        for (i, byte) in bytes[middle..middle + 40].iter_mut().enumerate() {
+            *byte = (i * 37) as u8;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(format!("rubbish.{extension}"));
+        std::io::Write::write_all(&mut fs::File::create(&path).unwrap(), &bytes).unwrap();
+        let output = upscale(&path, &[]);
+        assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
+        assert!([Some(0), Some(1)].contains(&output.status.code()));
+    }
+}
+
+/// A PNG that claims a size and ends after its header.
+fn png_of_size(width: u32, height: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    drop(encoder.write_header().unwrap());
+    bytes
+}
+
+#[test]
+fn a_decompression_bomb_is_refused_before_memory_is_taken() {
+    let text = refuse("bomb.png", &png_of_size(30_000, 30_000));
+    assert!(text.contains("30000 x 30000"), "{text}");
+    refuse("worse.png", &png_of_size(2_000_000_000, 2_000_000_000));
+}
+
+#[test]
+fn a_result_that_its_format_cannot_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = write(folder.path(), "long.png", &picture(16_384, 2));
+    for (name, limit) in [("long.jpg", "65535"), ("long.webp", "16383")] {
+        let out = folder.path().join(name);
+        let output = upscale(&long, &["-o", out.to_str().unwrap()]);
+        assert_refused(&output, name, folder.path(), &["long.png".to_owned()]);
+        assert!(stderr(&output).contains(limit));
+    }
+}
+
+#[test]
+fn an_existing_result_an_unknown_ending_and_the_photo_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let photo = write(folder.path(), "photo.png", &picture(20, 20));
+    let other = write(folder.path(), "other.png", &picture(8, 8));
+    let before = files(folder.path());
+    let content = fs::read(&other).unwrap();
+
+    let to = |path: &Path, more: &[&str]| {
+        upscale(&photo, &[&["-o", path.to_str().unwrap()], more].concat())
+    };
+    assert_refused(&to(&other, &[]), "other.png", folder.path(), &before);
+    assert_eq!(fs::read(&other).unwrap(), content);
+    assert_refused(&to(&folder.path().join("a.xyz"), &[]), "a.xyz", folder.path(), &before);
+    assert_refused(&to(&folder.path().join("noending"), &[]), "noending", folder.path(), &before);
+    assert_refused(&to(&photo, &["--overwrite"]), "photo.png", folder.path(), &before);
+    assert_eq!(image::open(&photo).unwrap().width(), 20, "the photo is untouched");
+}
+
+#[test]
+fn a_folder_that_is_missing_or_cannot_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let photo = write(folder.path(), "photo.png", &picture(20, 20));
+    let before = files(folder.path());
+    let mut places = vec![folder.path().join("missing").join("out.png")];
+    if cfg!(target_os = "linux") {
+        // Not even root may create files there.
+        places.push(PathBuf::from("/proc/out.png"));
+    }
+    for place in places {
+        let output = upscale(&photo, &["-o", place.to_str().unwrap()]);
+        assert_refused(&output, "out.png", folder.path(), &before);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_full_disk() {
+    use std::process::Command;
+    let folder = tempfile::tempdir().unwrap();
+    let photo = write(folder.path(), "photo.png", &picture(160, 120));
+    let before = files(folder.path());
+    for name in ["out.png", "out.tif", "out.jpg", "out.webp", "out.bmp"] {
+        // A limit on the size of files stands in for a full disk: the write
+        // fails, and the signal that comes with it is ignored.
+        let script = r#"trap '' XFSZ; ulimit -f 4; exec "$0" upscale "$1" -o "$2" --device cpu"#;
+        let output = Command::new("sh")
+            .args(["-c", script, env!("CARGO_BIN_EXE_pixmend")])
+            .args([&photo, &folder.path().join(name)])
+            .output()
+            .unwrap();
+        assert_refused(&output, name, folder.path(), &before);
+        assert!(stderr(&output).contains("disk is full"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn models_that_are_cut_missing_or_something_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let photo = write(folder.path(), "photo.png", &picture(20, 20));
+    let weights = include_bytes!("../models/starter.safetensors");
+    for (name, content) in [
+        ("half.safetensors", &weights[..weights.len() / 2]),
+        ("photo.safetensors", &fs::read(&photo).unwrap()[..]),
+        ("empty.safetensors", &[]),
+    ] {
+        let path = folder.path().join(name);
+        std::io::Write::write_all(&mut fs::File::create(&path).unwrap(), content).unwrap();
+        let before = files(folder.path());
+        let output = upscale(&photo, &["--model", path.to_str().unwrap()]);
+        assert_refused(&output, name, folder.path(), &before);
+    }
+    let before = files(folder.path());
+    let output = upscale(&photo, &["--model", "nosuchmodel"]);
+    assert_refused(&output, "nosuchmodel", folder.path(), &before);
+    assert!(stderr(&output).contains("starter"), "names what there is");
+}
+
+#[test]
+fn settings_out_of_range_and_wrong_usage() {
+    let folder = tempfile::tempdir().unwrap();
+    let photo = write(folder.path(), "photo.png", &picture(20, 20));
+    let before = files(folder.path());
+    for more in [["--scale", "8"], ["--scale", "0"], ["--scale", "nan"], ["--tile", "10"]] {
+        let output = upscale(&photo, &more);
+        assert_eq!(output.status.code(), Some(1), "{more:?}: {}", stderr(&output));
+        assert_eq!(files(folder.path()), before);
+    }
+    let refused = pixmend().args(["upscale", photo.to_str().unwrap(), "--device", "Voodoo 2"]).output();
+    assert_refused(&refused.unwrap(), "Voodoo 2", folder.path(), &before);
+    for usage in [vec!["upscale"], vec!["upscale", "a", "--scale", "big"], vec!["--nonsense"]] {
+        let output = pixmend().args(&usage).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{usage:?}");
+    }
+}

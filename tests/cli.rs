@@ -1,0 +1,175 @@
+//! What the commands do and print.
+
+use std::fs;
+
+use image::GenericImageView as _;
+use serde_json::Value;
+
+use crate::support::{files, picture, pixmend, stderr, upscale, write};
+
+#[test]
+fn the_result_goes_beside_the_photo_and_never_over_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let photo = write(folder.path(), "a photo.jpg", &picture(40, 30));
+    let source = fs::read(&photo).unwrap();
+    for expected in ["a photo-4x.jpg", "a photo-4x-1.jpg", "a photo-4x-2.jpg"] {
+        let output = upscale(&photo, &[]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert!(output.stdout.is_empty());
+        let result = image::open(folder.path().join(expected)).unwrap();
+        assert_eq!(result.dimensions(), (160, 120));
+    }
+    assert_eq!(files(folder.path()).len(), 4);
+    assert_eq!(fs::read(&photo).unwrap(), source, "the photo is untouched");
+}
+
+#[test]
+fn overwriting_happens_when_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let photo = write(folder.path(), "photo.png", &picture(20, 20));
+    let out = write(folder.path(), "out.png", &picture(3, 3));
+    let output = upscale(&photo, &["-o", out.to_str().unwrap(), "--overwrite"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(image::open(&out).unwrap().dimensions(), (80, 80));
+    assert_eq!(files(folder.path()), ["out.png", "photo.png"]);
+}
+
+#[test]
+fn json_says_what_was_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let photo = write(folder.path(), "photo.png", &picture(100, 70));
+    let output = upscale(&photo, &["--json", "--tile", "64"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["input_size"], serde_json::json!([100, 70]));
+    assert_eq!(report["output_size"], serde_json::json!([400, 280]));
+    assert_eq!(report["model"], "starter");
+    assert_eq!(report["device"], "CPU");
+    assert_eq!(report["tiles"], 6);
+    assert!(report["seconds"].as_f64().unwrap() > 0.0);
+    assert!(report["megapixels_per_second"].as_f64().unwrap() > 0.0);
+    if cfg!(unix) {
+        let peak = report["peak_memory_bytes"].as_u64().unwrap();
+        assert!((1 << 20..8 << 30).contains(&peak), "{peak}");
+    }
+    let path = report["output"].as_str().unwrap();
+    assert!(path.ends_with("photo-4x.png"), "{path}");
+    assert_eq!(image::open(path).unwrap().dimensions(), (400, 280));
+}
+
+#[test]
+fn other_scales_shrink_the_fourfold_result() {
+    let folder = tempfile::tempdir().unwrap();
+    let photo = write(folder.path(), "photo.png", &picture(50, 41));
+    for (scale, size) in [("2", (100, 82)), ("3", (150, 123)), ("1.5", (75, 62)), ("1", (50, 41))] {
+        let output = upscale(&photo, &["--scale", scale]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let result = image::open(folder.path().join(format!("photo-{scale}x.png"))).unwrap();
+        assert_eq!(result.dimensions(), size);
+    }
+}
+
+#[test]
+fn a_model_file_is_as_good_as_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let photo = write(folder.path(), "photo.png", &picture(30, 30));
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/models/starter.safetensors");
+    for (model, name) in [("starter", "a.png"), (file, "b.png")] {
+        let out = folder.path().join(name);
+        let output = upscale(&photo, &["--model", model, "-o", out.to_str().unwrap()]);
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    let read = |name| fs::read(folder.path().join(name)).unwrap();
+    assert_eq!(read("a.png"), read("b.png"));
+}
+
+#[test]
+fn devices_always_has_the_cpu() {
+    let output = pixmend().args(["devices", "--json"]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let listing: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let devices = listing["devices"].as_array().unwrap();
+    let cpu = devices.last().unwrap();
+    assert_eq!(cpu["name"], "CPU");
+    assert_eq!(cpu["passed"], true);
+    for device in devices {
+        assert!(device["name"].is_string() && device["passed"].is_boolean(), "{device}");
+        if device["kind"] == "software" {
+            assert_eq!(device["automatic"], false);
+        }
+    }
+}
+
+#[test]
+fn without_any_graphics_driver_the_command_line_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let photo = write(folder.path(), "photo.png", &picture(30, 20));
+    let mut command = pixmend();
+    command.arg("upscale").arg(&photo);
+    for variable in ["VK_DRIVER_FILES", "VK_ICD_FILENAMES", "LIBGL_DRIVERS_PATH", "__EGL_VENDOR_LIBRARY_FILENAMES"] {
+        command.env(variable, "/nonexistent");
+    }
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("on CPU"), "{}", stderr(&output));
+}
+
+#[test]
+fn without_a_screen_the_window_says_so_in_a_sentence() {
+    if !cfg!(target_os = "linux") {
+        return; // Other systems always have one.
+    }
+    let home = tempfile::tempdir().unwrap();
+    let output = pixmend()
+        .env_remove("DISPLAY")
+        .env_remove("WAYLAND_DISPLAY")
+        .env_remove("WAYLAND_SOCKET")
+        .env("HOME", home.path())
+        .env("XDG_CONFIG_HOME", home.path())
+        .output()
+        .unwrap();
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.starts_with("pixmend: the window cannot be opened"), "{text}");
+    assert_eq!(text.trim().lines().count(), 1, "{text}");
+}
+
+#[test]
+fn eval_scores_pictures_it_is_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let originals = folder.path().join("hr");
+    fs::create_dir(&originals).unwrap();
+    write(&originals, "b.png", &picture(101, 83));
+    write(&originals, "a.png", &picture(64, 64));
+    let run = |more: &[&str]| {
+        let mut command = pixmend();
+        command.args(["eval", "--device", "cpu", "--hr"]).arg(&originals).args(more);
+        command.output().unwrap()
+    };
+    let output = run(&["--json"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let pictures = result["pictures"].as_array().unwrap();
+    assert_eq!(pictures.len(), 2);
+    assert_eq!(pictures[0]["name"], "a");
+    let psnr = |value: &Value| value["psnr"].as_f64().unwrap();
+    let mean = (psnr(&pictures[0]) + psnr(&pictures[1])) / 2.0;
+    assert!((psnr(&result["mean"]) - mean).abs() < 1e-9);
+    assert!(psnr(&result["mean"]) > psnr(&result["bicubic"]), "{result}");
+    assert!(result["bicubic"]["ssim"].as_f64().unwrap() < 1.0);
+
+    let text = String::from_utf8(run(&[]).stdout).unwrap();
+    assert!(text.contains("bicubic") && text.lines().last().unwrap().starts_with("mean"), "{text}");
+
+    // Small pictures that do not belong to the originals.
+    let low = folder.path().join("lr");
+    fs::create_dir(&low).unwrap();
+    write(&low, "a.png", &picture(16, 15));
+    write(&low, "b.png", &picture(25, 20));
+    let refused = run(&["--lr", low.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("a.png"), "{}", stderr(&refused));
+    fs::remove_file(low.join("a.png")).unwrap();
+    write(&low, "a.png", &picture(16, 16));
+    assert!(run(&["--lr", low.to_str().unwrap()]).status.success());
+}

@@ -1,0 +1,167 @@
+//! What goes through a file and what does not.
+
+use std::path::Path;
+
+use image::{ColorType, DynamicImage, GenericImageView as _, ImageDecoder as _, ImageEncoder as _};
+use pixmend::{
+    picture::{Format, Metadata, Picture, PictureWriter, formats::Header},
+    settings::Existing,
+};
+
+use crate::support::{exif, kinds, picture, read_exif, stderr, upscale};
+
+fn save(path: &Path, pixels: &DynamicImage, metadata: Metadata) {
+    let header = Header {
+        width: pixels.width(),
+        height: pixels.height(),
+        color: pixels.color(),
+        metadata,
+    };
+    let mut writer = PictureWriter::create(path, header).unwrap();
+    let row = pixels.width() as usize * usize::from(pixels.color().bytes_per_pixel());
+    for strip in pixels.as_bytes().chunks(row * 7) {
+        writer.push(strip.to_vec()).unwrap();
+    }
+    writer.finish(Existing::Refuse).unwrap();
+}
+
+#[test]
+fn every_kind_of_pixel_survives_the_formats_that_hold_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for pixels in kinds(67, 31) {
+        for format in Format::ALL {
+            let name = format!("{:?}.{}", pixels.color(), format.extension());
+            let path = folder.path().join(name);
+            save(&path, &pixels, Metadata::default());
+            let back = Picture::open(&path).unwrap();
+            assert_eq!(back.format, format);
+            assert_eq!(back.size(), (67, 31));
+            let kept = format.holds(pixels.color());
+            // Readers give palettes and grey BMP in their own ways.
+            if format != Format::Bmp {
+                let as_stored = match (format, kept) {
+                    // The reader of WebP knows RGB only.
+                    (Format::WebP, ColorType::L8) => ColorType::Rgb8,
+                    (Format::WebP, ColorType::La8) => ColorType::Rgba8,
+                    (_, kept) => kept,
+                };
+                assert_eq!(back.pixels.color(), as_stored, "{}", path.display());
+            }
+            if kept == pixels.color() && format != Format::Jpeg {
+                let same = match pixels.color() {
+                    ColorType::L8 | ColorType::La8 | ColorType::Rgb8 | ColorType::Rgba8 => {
+                        back.pixels.to_rgba8() == pixels.to_rgba8()
+                    }
+                    _ => back.pixels.to_rgba16() == pixels.to_rgba16(),
+                };
+                assert!(same, "{} changed", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn jpeg_is_close_and_transparency_is_laid_on_white() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.jpg");
+    let clear = image::RgbaImage::from_fn(32, 32, |x, _| {
+        image::Rgba([10, 200, 30, if x < 16 { 0 } else { 255 }])
+    });
+    save(&path, &clear.into(), Metadata::default());
+    let back = image::open(&path).unwrap().into_rgb8();
+    let near = |pixel: &image::Rgb<u8>, color: [u8; 3]| {
+        pixel.0.iter().zip(color).all(|(a, b)| a.abs_diff(b) < 6)
+    };
+    assert!(near(back.get_pixel(4, 16), [255; 3]), "{:?}", back.get_pixel(4, 16));
+    assert!(near(back.get_pixel(27, 16), [10, 200, 30]), "{:?}", back.get_pixel(27, 16));
+    let losses = Format::Jpeg.losses(ColorType::Rgba16, &Metadata::default());
+    assert_eq!(losses.len(), 2, "{losses:?}");
+}
+
+#[test]
+fn profile_and_exif_survive_and_orientation_is_reset() {
+    let folder = tempfile::tempdir().unwrap();
+    let metadata = Metadata {
+        icc: Some((0..=255).cycle().take(700).collect()),
+        exif: Some(exif(1)),
+    };
+    for from in [Format::Jpeg, Format::Png, Format::WebP, Format::Tiff] {
+        let source = folder.path().join(format!("from.{}", from.extension()));
+        save(&source, &picture(20, 12).into(), metadata.clone());
+        for to in [Format::Jpeg, Format::Png, Format::WebP, Format::Tiff] {
+            let read = Picture::open(&source).unwrap();
+            let name = format!("{}-{}.{}", from.name(), to.name(), to.extension());
+            let path = folder.path().join(name);
+            save(&path, &read.pixels, read.metadata);
+            let back = Picture::open(&path).unwrap().metadata;
+            assert_eq!(back.icc, metadata.icc, "{}", path.display());
+            let (make, orientation, exposure) = read_exif(&back.exif.unwrap());
+            assert!(make.contains("Pixmend"), "{}: {make}", path.display());
+            assert!(exposure.contains("1/250"), "{}: {exposure}", path.display());
+            assert!([None, Some(1)].contains(&orientation), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn all_eight_orientations_end_upright() {
+    let folder = tempfile::tempdir().unwrap();
+    // One bright corner tells where a picture was turned to.
+    let mut upright = image::RgbImage::from_pixel(24, 12, image::Rgb([20; 3]));
+    for y in 0..4 {
+        for x in 0..4 {
+            upright.put_pixel(x, y, image::Rgb([250; 3]));
+        }
+    }
+    for orientation in 1..=8 {
+        // Store what a camera stores: the inverse of what a viewer applies.
+        let turn = image::metadata::Orientation::from_exif(orientation).unwrap();
+        let inverse = match orientation {
+            6 => image::metadata::Orientation::Rotate270,
+            8 => image::metadata::Orientation::Rotate90,
+            _ => turn,
+        };
+        let mut stored = DynamicImage::from(upright.clone());
+        stored.apply_orientation(inverse);
+        let path = folder.path().join(format!("{orientation}.png"));
+        let mut encoder = image::codecs::png::PngEncoder::new(std::fs::File::create(&path).unwrap());
+        encoder.set_exif_metadata(exif(orientation)).unwrap();
+        let (width, height) = stored.dimensions();
+        encoder.write_image(stored.as_bytes(), width, height, stored.color().into()).unwrap();
+
+        let output = upscale(&path, &[]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let result = folder.path().join(format!("{orientation}-4x.png"));
+        let pixels = image::open(&result).unwrap();
+        assert_eq!(pixels.dimensions(), (96, 48), "orientation {orientation}");
+        assert!(pixels.get_pixel(6, 6).0[0] > 150, "orientation {orientation}");
+        assert!(pixels.get_pixel(90, 42).0[0] < 100, "orientation {orientation}");
+        let mut decoder = image::ImageReader::open(&result).unwrap().into_decoder().unwrap();
+        let block = decoder.exif_metadata().unwrap().unwrap();
+        assert_eq!(read_exif(&block).1, Some(1), "other programs must not turn it again");
+    }
+}
+
+#[test]
+fn transparent_pictures_keep_soft_edges_without_halos() {
+    let folder = tempfile::tempdir().unwrap();
+    // A red disc on nothing; what lies below nothing is green.
+    let disc = image::RgbaImage::from_fn(48, 48, |x, y| {
+        let inside = (x as f32 - 23.5).hypot(y as f32 - 23.5) < 16.0;
+        if inside { image::Rgba([220, 30, 20, 255]) } else { image::Rgba([0, 255, 0, 0]) }
+    });
+    let path = folder.path().join("disc.png");
+    disc.save(&path).unwrap();
+    assert!(upscale(&path, &[]).status.success());
+    let result = image::open(folder.path().join("disc-4x.png")).unwrap().into_rgba8();
+    let (mut soft, mut clear) = (0, 0);
+    for pixel in result.pixels() {
+        let [r, g, _, alpha] = pixel.0;
+        if alpha > 8 {
+            assert!(g < 90 && r > 150, "green shines through: {pixel:?}");
+        }
+        soft += u32::from((1..255).contains(&alpha));
+        clear += u32::from(alpha == 0);
+    }
+    assert!(soft > 100 && clear > 5_000, "{soft} {clear}");
+}

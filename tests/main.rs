@@ -1,0 +1,11 @@
+//! All integration tests in one binary: each would link wgpu and Burn anew.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod bad_input;
+mod cli;
+mod engine;
+mod formats;
+mod layering;
+mod reference;
+mod support;
+mod window;

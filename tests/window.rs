@@ -1,0 +1,195 @@
+//! The real window without a screen, driven through its accessibility tree.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use egui::{Key, Modifiers, Role};
+use egui_kittest::{Harness, kittest::Queryable as _};
+use pixmend::app::{App, Setup};
+
+use crate::support::{files, picture, write};
+
+fn window(photo: Option<PathBuf>, settings: Option<PathBuf>) -> Harness<'static, App> {
+    Harness::builder().with_size([1180.0, 760.0]).build_eframe(move |cc| {
+        App::new(cc, Setup { photo, settings }).unwrap()
+    })
+}
+
+/// Frames until something is there.
+#[track_caller]
+fn step_until(harness: &mut Harness<'static, App>, what: &str, done: impl Fn(&Harness<'static, App>) -> bool) {
+    let start = Instant::now();
+    while !done(harness) {
+        assert!(start.elapsed() < Duration::from_secs(60), "timed out waiting until {what}");
+        harness.step();
+        std::thread::sleep(Duration::from_millis(4));
+    }
+}
+
+fn shows(harness: &Harness<'_, App>, text: &str) -> bool {
+    harness.query_all_by_label_contains(text).next().is_some()
+}
+
+#[track_caller]
+fn wait_for(harness: &mut Harness<'static, App>, text: &str) {
+    step_until(harness, &format!("\"{text}\" appears"), |harness| shows(harness, text));
+}
+
+fn click(harness: &mut Harness<'static, App>, button: &str) {
+    harness.get_by_role_and_label(Role::Button, button).click();
+    harness.step();
+    harness.step();
+}
+
+fn press(harness: &mut Harness<'static, App>, modifiers: Modifiers, key: Key) {
+    harness.key_press_modifiers(modifiers, key);
+    harness.step();
+    harness.step();
+}
+
+fn use_cpu(folder: &Path) -> PathBuf {
+    // Tests must not depend on what graphics the machine has.
+    let path = folder.join("settings.toml");
+    let settings = pixmend::settings::Settings { device: "cpu".to_owned(), ..Default::default() };
+    settings.save(&path).unwrap();
+    path
+}
+
+#[derive(Debug)]
+struct Dropped(PathBuf);
+
+impl egui::DroppedFile for Dropped {
+    fn path(&self) -> &Path {
+        &self.0
+    }
+    fn bytes(&self) -> Result<Vec<u8>, String> {
+        std::fs::read(&self.0).map_err(|error| error.to_string())
+    }
+}
+
+fn drop_file(harness: &mut Harness<'static, App>, path: &Path) {
+    harness.input_mut().dropped_files.push(Arc::new(Dropped(path.to_owned())));
+    harness.step();
+}
+
+#[test]
+fn from_a_dropped_photo_to_a_saved_result() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let photo = write(folder.path(), "holiday.png", &picture(90, 60));
+    let mut harness = window(None, Some(use_cpu(home.path())));
+    harness.step();
+    assert!(shows(&harness, "Drop a photo here"));
+    drop_file(&mut harness, &photo);
+    wait_for(&mut harness, "holiday.png");
+    assert!(shows(&harness, "90 × 60  →  360 × 240"));
+
+    click(&mut harness, "Upscale 4×");
+    wait_for(&mut harness, "360 × 240 in");
+    let target = folder.path().join("holiday-4x.png");
+    assert!(shows(&harness, &target.display().to_string()), "the full path stands there");
+    click(&mut harness, "Save");
+    wait_for(&mut harness, "Saved ");
+    assert_eq!(image::open(&target).unwrap().width(), 360);
+
+    // A second save takes the next name, and says so beforehand.
+    wait_for(&mut harness, "holiday-4x-1.png");
+    press(&mut harness, Modifiers::COMMAND, Key::S);
+    step_until(&mut harness, "the second file is there", |_| files(folder.path()).len() == 3);
+    assert_eq!(files(folder.path()), ["holiday-4x-1.png", "holiday-4x.png", "holiday.png"]);
+}
+
+#[test]
+fn the_sample_is_one_click_away() {
+    let home = tempfile::tempdir().unwrap();
+    let mut harness = window(None, Some(use_cpu(home.path())));
+    harness.step();
+    click(&mut harness, "Try the sample photo");
+    wait_for(&mut harness, "sample.png");
+    assert!(shows(&harness, "Upscale 4×"));
+}
+
+#[test]
+fn cancelling_keeps_what_is_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let photo = write(folder.path(), "large.png", &picture(900, 700));
+    let mut harness = window(Some(photo), Some(use_cpu(home.path())));
+    wait_for(&mut harness, "large.png");
+    press(&mut harness, Modifiers::COMMAND, Key::Enter);
+    wait_for(&mut harness, "Mpx, ");
+    // One tile is enough to have something to keep.
+    step_until(&mut harness, "a tile is done", |harness| !shows(harness, "0.0 of") && shows(harness, " of "));
+    press(&mut harness, Modifiers::NONE, Key::Escape);
+    wait_for(&mut harness, "Stopped at");
+    assert!(!shows(&harness, "Save"), "half a result is not saved");
+    assert!(shows(&harness, "Upscale 4×"), "it can be started again");
+    assert_eq!(files(folder.path()), ["large.png"]);
+}
+
+#[test]
+fn a_bad_file_is_explained_and_the_photo_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let photo = write(folder.path(), "good.png", &picture(40, 30));
+    let half = folder.path().join("half.png");
+    let bytes = std::fs::read(&photo).unwrap();
+    std::io::Write::write_all(&mut std::fs::File::create(&half).unwrap(), &bytes[..bytes.len() / 2]).unwrap();
+    let mut harness = window(Some(photo), Some(use_cpu(home.path())));
+    wait_for(&mut harness, "good.png");
+    drop_file(&mut harness, &half);
+    wait_for(&mut harness, "The picture is damaged or cut off");
+    assert!(shows(&harness, "half.png"));
+    assert!(shows(&harness, "Copy it again"), "it says what to do");
+    assert!(shows(&harness, "Details"));
+    assert!(shows(&harness, "good.png"), "the photo stays");
+    click(&mut harness, "×");
+    harness.step();
+    assert!(!shows(&harness, "half.png"));
+}
+
+#[test]
+fn a_pasted_picture_opens() {
+    let home = tempfile::tempdir().unwrap();
+    let mut harness = window(None, Some(use_cpu(home.path())));
+    harness.step();
+    let image = egui::ColorImage::filled([12, 9], egui::Color32::RED);
+    harness.event(egui::Event::PasteImage(Arc::new(image)));
+    wait_for(&mut harness, "pasted");
+    assert!(shows(&harness, "12 × 9  →  48 × 36"));
+}
+
+#[test]
+fn keys_change_the_view_and_the_zoom() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let photo = write(folder.path(), "photo.png", &picture(4000, 300));
+    let mut harness = window(Some(photo), Some(use_cpu(home.path())));
+    wait_for(&mut harness, "photo.png");
+    assert!(shows(&harness, "Photo, Side by side"));
+    press(&mut harness, Modifiers::NONE, Key::Y);
+    assert!(shows(&harness, "Photo, Split"));
+    press(&mut harness, Modifiers::NONE, Key::Y);
+    assert!(shows(&harness, "Photo, Single"));
+    press(&mut harness, Modifiers::COMMAND, Key::Num1);
+    assert!(harness.query_all_by_label("100 %").count() >= 2, "the button and the status");
+    press(&mut harness, Modifiers::COMMAND, Key::Num0);
+    assert_eq!(harness.query_all_by_label("100 %").count(), 1, "the button alone");
+    press(&mut harness, Modifiers::NONE, Key::F1);
+    assert!(shows(&harness, "Zoom at the pointer"));
+}
+
+#[test]
+fn settings_are_remembered() {
+    let home = tempfile::tempdir().unwrap();
+    let path = use_cpu(home.path());
+    let mut harness = window(None, Some(path.clone()));
+    harness.step();
+    click(&mut harness, "Dark or light");
+    let settings = pixmend::settings::Settings::load(&path).unwrap();
+    assert!(!settings.dark);
+    assert_eq!(settings.device, "cpu");
+}
