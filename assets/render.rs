@@ -25,7 +25,7 @@ const SIZE: (u32, u32) = (480, 320);
 const ICON_SIZE: u32 = 512;
 /// Linear size of what is computed relative to what is written.
 const OVERSIZE: u32 = 4;
-const DEFAULT_SAMPLES: u32 = 16;
+const DEFAULT_SAMPLES: u32 = 32;
 const MAX_BOUNCES: u32 = 4;
 const MAX_STEPS: u32 = 160;
 /// A ray closer to a surface than this has hit it.
@@ -62,30 +62,30 @@ macro_rules! componentwise {
 componentwise!(Add add, Sub sub, Mul mul);
 
 impl Mul<f32> for Vec3 {
-    type Output = Vec3;
-    fn mul(self, scale: f32) -> Vec3 {
+    type Output = Self;
+    fn mul(self, scale: f32) -> Self {
         self.map(|c| c * scale)
     }
 }
 
 impl Vec3 {
-    fn map(self, f: impl Fn(f32) -> f32) -> Vec3 {
+    fn map(self, f: impl Fn(f32) -> f32) -> Self {
         v3(f(self.x), f(self.y), f(self.z))
     }
-    fn zip(self, o: Vec3, f: impl Fn(f32, f32) -> f32) -> Vec3 {
+    fn zip(self, o: Self, f: impl Fn(f32, f32) -> f32) -> Self {
         v3(f(self.x, o.x), f(self.y, o.y), f(self.z, o.z))
     }
-    fn dot(self, o: Vec3) -> f32 {
+    fn dot(self, o: Self) -> f32 {
         self.x * o.x + self.y * o.y + self.z * o.z
     }
-    fn cross(self, o: Vec3) -> Vec3 {
-        let turned = |v: Vec3| v3(v.y, v.z, v.x);
+    fn cross(self, o: Self) -> Self {
+        let turned = |v: Self| v3(v.y, v.z, v.x);
         turned(self * turned(o) - turned(self) * o)
     }
     fn length(self) -> f32 {
         self.dot(self).sqrt()
     }
-    fn unit(self) -> Vec3 {
+    fn unit(self) -> Self {
         self * (1.0 / self.length())
     }
     fn greatest(self) -> f32 {
@@ -102,6 +102,10 @@ fn smoothstep(from: f32, to: f32, x: f32) -> f32 {
     t * t * (3.0 - 2.0 * t)
 }
 
+fn norm(x: f32, y: f32) -> f32 {
+    (x * x + y * y).sqrt()
+}
+
 /// Orthonormal axes placed in space.
 #[derive(Clone, Copy)]
 struct Frame {
@@ -113,11 +117,11 @@ struct Frame {
 
 impl Frame {
     /// The frame with this `y` axis, and its `x` axis as near `x` as it can be.
-    fn new(origin: Vec3, y: Vec3, x: Vec3) -> Frame {
+    fn new(origin: Vec3, y: Vec3, x: Vec3) -> Self {
         let y = y.unit();
         let x = (x - y * x.dot(y)).unit();
         let z = x.cross(y);
-        Frame { origin, x, y, z }
+        Self { origin, x, y, z }
     }
     fn turn_in(&self, v: Vec3) -> Vec3 {
         v3(v.dot(self.x), v.dot(self.y), v.dot(self.z))
@@ -145,7 +149,8 @@ fn to_unit(bits: u32) -> f32 {
 
 /// A fixed random number in 0..1 for a cell of space.
 fn cell(x: i32, y: i32, z: i32) -> f32 {
-    to_unit(hash(hash(x as u32, y as u32), z as u32))
+    let (x, y) = ((x as u32).wrapping_mul(0x0466_f45d), (y as u32).wrapping_mul(0x0127_409f));
+    to_unit(hash(x ^ y, z as u32))
 }
 
 /// Evenly spread pairs of numbers: a plane lattice, freshly shuffled and shifted for each pair.
@@ -164,10 +169,7 @@ impl Sampler {
         }
         let step = |size| shuffled.reverse_bits().wrapping_mul(size);
         let (u, v) = (step(3_242_174_889), step(2_447_445_413));
-        (
-            to_unit(u.wrapping_add(hash(self.seed, 2))),
-            to_unit(v.wrapping_add(hash(self.seed, 3))),
-        )
+        (to_unit(u.wrapping_add(hash(self.seed, 2))), to_unit(v.wrapping_add(hash(self.seed, 3))))
     }
 }
 
@@ -198,7 +200,8 @@ fn dots(p: Vec3) -> f32 {
 
 /// Tilts a normal by the slope of a small relief.
 fn emboss(normal: Vec3, p: Vec3, height: impl Fn(Vec3) -> f32) -> Vec3 {
-    let [x, y, z] = [X, Y, Z].map(|axis| (height(p + axis * 0.03) - height(p)) / 0.03);
+    let base = height(p);
+    let [x, y, z] = [X, Y, Z].map(|axis| (height(p + axis * 0.03) - base) / 0.03);
     (normal - v3(x, y, z) + normal * normal.dot(v3(x, y, z))).unit()
 }
 
@@ -222,29 +225,26 @@ fn blend(a: f32, b: f32, fillet: f32) -> f32 {
 /// A solid turned about `y`, given by the distance from a point (radius, height).
 fn turned(radius: f32, low: f32, high: f32, outline: fn(f32, f32) -> f32) -> Shape {
     let bounds = (v3(-radius, low, -radius), v3(radius, high, radius));
-    (
-        bounds,
-        Arc::new(move |p: Vec3| outline(p.x.hypot(p.z), p.y)),
-    )
+    (bounds, Arc::new(move |p: Vec3| outline(norm(p.x, p.z), p.y)))
 }
 
 fn vase(r: f32, y: f32) -> f32 {
-    let body = 5.0 * ((r / 6.1).hypot((y - 7.0) / 7.8) - 1.0);
+    let body = 5.0 * (norm(r / 6.1, (y - 7.0) / 7.8) - 1.0);
     let neck = ((r - 2.35 - 0.13 * (y - 15.2).powi(2)).abs() - 0.2).max((y - 14.7).abs() - 2.4);
     blend(body, 0.7 * neck, 1.3).max(-y)
 }
 
 fn pear(r: f32, y: f32) -> f32 {
-    blend(r.hypot(y - 3.5) - 3.5, r.hypot(y - 7.8) - 1.1, 2.4)
+    blend(norm(r, y - 3.5) - 3.5, norm(r, y - 7.8) - 1.1, 2.4)
 }
 
 fn apple(r: f32, y: f32) -> f32 {
-    0.9 * ((r * (1.1 - 0.025 * y) - 1.4).hypot(0.84 * y - 3.1) - 2.5)
+    0.9 * (norm(r * (1.1 - 0.025 * y) - 1.4, 0.84 * y - 3.1) - 2.5)
 }
 
 fn lemon(r: f32, y: f32) -> f32 {
-    let body = 2.8 * ((r / 3.0).hypot(y / 3.9) - 1.0);
-    blend(body, r.hypot(y.abs() - 3.9) - 0.45, 0.9)
+    let body = 2.8 * (norm(r / 3.0, y / 3.9) - 1.0);
+    blend(body, norm(r, y.abs() - 3.9) - 0.45, 0.9)
 }
 
 /// A round stick from the origin up, leaning towards `x` by `bend * y * y`.
@@ -280,8 +280,7 @@ fn leaf(length: f32, droop: f32) -> Shape {
         0.75 * flat.max(p.z.abs() - width)
     };
     let low = v3(0.0, -droop * length * length - THICKNESS, length * -0.2);
-    let high = v3(length, THICKNESS, length * 0.2);
-    ((low, high), Arc::new(distance))
+    ((low, v3(length, THICKNESS, length * 0.2)), Arc::new(distance))
 }
 
 /// A creased cloth on the table, with a fringe at both ends.
@@ -293,10 +292,10 @@ fn cloth() -> Shape {
         let folds = 1.5 * fold(-9.0, 1.4) + 0.9 * fold(-4.5, 1.2) + 1.2 * fold(13.0, 1.5);
         let loose = p.x.abs() - CLOTH.x + FRINGE;
         let edge = smoothstep(0.0, 5.0, (-loose).min(CLOTH.z - p.z.abs()));
-        let free = smoothstep(5.0, 11.0, (p.x - 3.0).hypot((p.z + 2.5) * 1.6));
+        let free = smoothstep(5.0, 11.0, norm(p.x - 3.0, (p.z + 2.5) * 1.6));
         let sheet = p.y - 0.16 - (folds + 0.06 * wander) * edge * free;
         let strand = ((p.z + 0.1 * loose * (p.z * 7.0).sin()) * 2.4).rem_euclid(1.0) - 0.5;
-        let fringe = 0.7 * strand.hypot(p.y * 2.4 - 0.3) / 2.4 - 0.05;
+        let fringe = 0.7 * norm(strand, p.y * 2.4 - 0.3) / 2.4 - 0.05;
         (0.6 * sheet).max(loose).min(fringe.max(-loose))
     };
     ((CLOTH * -1.0, CLOTH), Arc::new(distance))
@@ -335,9 +334,12 @@ impl Object {
         let mut t = a.zip(b, f32::min).greatest().max(0.0);
         let far = far.min(-(a.zip(b, f32::max) * -1.0).greatest());
         for _ in 0..MAX_STEPS {
+            if t > far {
+                break;
+            }
             let step = distance(origin + direction * t);
-            if step < SKIN || t > far {
-                return (t <= far).then_some(t);
+            if step < SKIN {
+                return Some(t);
             }
             t += step;
         }
@@ -350,10 +352,7 @@ impl Object {
         let slope = |axis| (self.shape.1)(p + axis * 0.02) - (self.shape.1)(p - axis * 0.02);
         let face = v3(slope(X), slope(Y), slope(Z)).unit();
         let (colour, roughness, normal) = (self.paint)(p, face);
-        (
-            self.frame.turn_out(face),
-            (colour, roughness, self.frame.turn_out(normal)),
-        )
+        (self.frame.turn_out(face), (colour, roughness, self.frame.turn_out(normal)))
     }
 }
 
@@ -395,8 +394,7 @@ fn wood(p: Vec3, n: Vec3) -> Surface {
     let shade = 0.72 + 0.35 * fibre(p) + 0.25 * cell(plank as i32, 3, 5);
     let stain = mix(v3(0.31, 0.17, 0.08), v3(0.13, 0.06, 0.025), grain * 0.7);
     let colour = stain * (shade * (1.0 - 0.5 * pore) * (0.08 + 0.92 * gap));
-    let normal = emboss(n, p, |p| 0.012 * fibre(p));
-    (colour, 0.34 + 0.15 * fibre(p), normal)
+    (colour, 0.34 + 0.15 * fibre(p), emboss(n, p, |p| 0.012 * fibre(p)))
 }
 
 /// White glaze painted in cobalt: bands, a zigzag and a row of petals.
@@ -420,8 +418,7 @@ fn glaze(p: Vec3, n: Vec3) -> Surface {
 fn skin(base: Vec3, blush: Vec3, corky: f32) -> Paint {
     let relief = move |p: Vec3| 0.015 * noise(p * 5.0) - (1.0 - corky) * 0.02 * dots(p * 4.2);
     Arc::new(move |p, n| {
-        let mingled = fractal(p * 0.5 + ONE * 9.0) * 1.4 - 0.2;
-        let ground = mix(base, base * v3(0.55, 0.8, 0.9), mingled);
+        let ground = mix(base, base * v3(0.55, 0.8, 0.9), fractal(p * 0.5) * 1.4 - 0.2);
         let side = fractal(v3(p.x * 1.2, p.y * 0.25, p.z * 1.2)) * 0.9 + 0.1 * p.x;
         let blushed = mix(ground, blush, smoothstep(0.3, 0.85, side));
         let russet = smoothstep(7.2, 9.2, p.y + 2.0 * fractal(p * 1.6));
@@ -432,7 +429,7 @@ fn skin(base: Vec3, blush: Vec3, corky: f32) -> Paint {
 
 /// The cut face of a lemon.
 fn pulp(p: Vec3, n: Vec3) -> Surface {
-    let (radius, turn) = (p.x.hypot(p.z), p.z.atan2(p.x) / TAU * 9.0);
+    let (radius, turn) = (norm(p.x, p.z), p.z.atan2(p.x) / TAU * 9.0);
     let wall = (turn - turn.round()).abs() * radius * 0.7;
     let ring = smoothstep(2.42, 2.3, radius) * smoothstep(0.16, 0.3, radius);
     let juicy = ring * smoothstep(0.05, 0.12, wall);
@@ -448,8 +445,7 @@ fn foliage(p: Vec3, n: Vec3) -> Surface {
     let vein = smoothstep(0.07, 0.02, p.z.abs());
     let blade = v3(0.12, 0.17, 0.065) * (0.8 + 0.4 * noise(p * 1.3));
     let fold = Z * (0.35 * p.z.signum() * n.y.signum());
-    let colour = mix(blade, v3(0.30, 0.34, 0.18), vein);
-    (colour, 0.42, (n + fold).unit())
+    (mix(blade, v3(0.30, 0.34, 0.18), vein), 0.42, (n + fold).unit())
 }
 
 /// Plain weave with coloured stripes both ways.
@@ -468,8 +464,7 @@ fn linen(p: Vec3, n: Vec3) -> Surface {
     let top = usize::from(weft_over || p.x.abs() > CLOTH.x - FRINGE);
     let (across, along, colour) = [(u, v, warp), (v, u, weft)][top];
     let round = (1.0 - 4.0 * across * across) * (1.0 - 2.2 * along * along);
-    let normal = (n + v3(u, 0.0, v)).unit();
-    (colour * (0.35 + 0.65 * round), 0.9, normal)
+    (colour * (0.35 + 0.65 * round), 0.9, (n + v3(u, 0.0, v)).unit())
 }
 
 /// A closed book: cloth boards, gilt title on the spine (its front), paper at the ends.
@@ -487,8 +482,7 @@ fn book(half: Vec3, colour: Vec3, title: &str) -> Paint {
         let rules = [1.0, 1.4, 2.4].map(|at| (end - at).abs() + 0.03);
         let line = stroke.chain(rules).fold(f32::MAX, f32::min);
         let gilt = smoothstep(0.12, 0.07, line) * smoothstep(0.3, 0.6, n.z);
-        let normal = emboss(n, p, weave);
-        (mix(colour, GOLD, gilt), 0.85 - 0.5 * gilt, normal)
+        (mix(colour, GOLD, gilt), 0.85 - 0.5 * gilt, emboss(n, p, weave))
     })
 }
 
@@ -503,8 +497,7 @@ fn lettering(text: &str, height: f32) -> Vec<[f32; 4]> {
     for (i, letter) in text.chars().enumerate() {
         let glyph = FONT.split(',').find(|glyph| glyph.starts_with(letter));
         for line in glyph.unwrap_or_default().split(' ').skip(1) {
-            let digits = line.bytes().map(|b| f32::from(b - b'0'));
-            let digits: Vec<f32> = digits.collect();
+            let digits: Vec<f32> = line.bytes().map(|b| f32::from(b - b'0')).collect();
             let x = |column: f32| (left + i as f32 * 5.6 + column) * unit;
             let y = |row: f32| (row - 3.0) * unit;
             for p in digits.windows(4).step_by(2) {
@@ -519,7 +512,7 @@ fn segment_distance(x: f32, y: f32, [ax, ay, bx, by]: [f32; 4]) -> f32 {
     let (dx, dy) = (bx - ax, by - ay);
     let along = ((x - ax) * dx + (y - ay) * dy) / (dx * dx + dy * dy);
     let t = along.clamp(0.0, 1.0);
-    (x - ax - dx * t).hypot(y - ay - dy * t)
+    norm(x - ax - dx * t, y - ay - dy * t)
 }
 
 // Light.
@@ -594,11 +587,7 @@ fn radiance(scene: &[Object], mut ray: Ray, sampler: &mut Sampler) -> Vec3 {
         let (u, v) = sampler.pair();
         let odds = glossy * (0.15 + 0.6 * sheen);
         mirrored = u < odds;
-        let u = if mirrored {
-            u / odds
-        } else {
-            (u - odds) / (1.0 - odds)
-        };
+        let u = if mirrored { u / odds } else { (u - odds) / (1.0 - odds) };
         let spread = on_sphere((u, v));
         let direction = if mirrored {
             let facet = (normal + spread * alpha).unit();
@@ -624,13 +613,7 @@ fn still_life() -> Vec<Object> {
         let ((low, high), _) = shape;
         let (middle, half) = (frame.place((*low + *high) * 0.5), (*high - *low) * 0.5);
         let (shape, paint, reach) = (shape.clone(), paint.clone(), half.dot(half));
-        objects.push(Object {
-            frame,
-            shape,
-            paint,
-            middle,
-            reach,
-        });
+        objects.push(Object { frame, shape, paint, middle, reach });
     };
     let paint = |f: fn(Vec3, Vec3) -> Surface| -> Paint { Arc::new(f) };
     let bark = paint(|p, n| (v3(0.1, 0.065, 0.04) * (0.7 + 0.6 * noise(p * 5.0)), 0.6, n));
@@ -654,23 +637,18 @@ fn still_life() -> Vec<Object> {
     let perched = Frame::new(v3(14.0, 5.0, -5.5), v3(0.1, 1.0, 0.12), Z - X);
     add(standing, &pear, &green);
     add(lying, &pear, &green);
-    add(
-        perched,
-        &turned(4.1, 0.7, 6.7, apple),
-        &skin(v3(0.47, 0.27, 0.04), v3(0.33, 0.012, 0.012), 0.3),
-    );
+    let red = skin(v3(0.47, 0.27, 0.04), v3(0.33, 0.012, 0.012), 0.3);
+    add(perched, &turned(4.1, 0.7, 6.7, apple), &red);
     for (fruit, x, y) in [(standing, 0.6, 8.5), (lying, 0.6, 8.5), (perched, 0.0, 5.8)] {
         let top = Frame::new(fruit.place(v3(x, y, 0.0)), fruit.y + fruit.x * 0.3, fruit.x);
         add(top, &stalk, &bark);
     }
-    let yellow = v3(0.77, 0.52, 0.02);
-    let zest = skin(yellow, yellow, 0.0);
+    let zest = skin(v3(0.77, 0.52, 0.02), v3(0.77, 0.52, 0.02), 0.0);
     let whole = Frame::new(v3(-10.0, 3.2, 6.5), v3(0.9, 0.12, -0.5), Y);
     add(whole, &turned(3.0, -4.4, 4.4, lemon), &zest);
     let cut: Paint = Arc::new(move |p, n| if p.y < -0.06 { zest(p, n) } else { pulp(p, n) });
     let halved = Frame::new(v3(-5.0, 2.9, 10.0), v3(0.1, 0.42, 0.9), X);
-    let half = turned(3.0, -4.4, 0.0, |r, y| lemon(r, y).max(y));
-    add(halved, &half, &cut);
+    add(halved, &turned(3.0, -4.4, 0.0, |r, y| lemon(r, y).max(y)), &cut);
 
     let stand = Frame::new(v3(-10.0, 0.0, -8.0), Y, v3(1.0, 0.0, -0.4));
     add(stand, &turned(6.2, 0.0, 17.2, vase), &paint(glaze));
@@ -679,14 +657,13 @@ fn still_life() -> Vec<Object> {
         add(frame, &stick(0.17, 16.5, bend), &bark);
         for step in 0..16 {
             let pick = |salt| cell(branch, step, salt);
-            let y = 7.8 + step as f32 * 0.58;
+            let y = 7.8 + step as f32 * 0.55;
             let turn = step as f32 * 2.4 + pick(2);
             let along = frame.turn_out(v3(turn.cos(), 0.5 + 0.6 * pick(3), turn.sin()));
             let across = along.cross(Y + along.cross(Y) * (pick(4) - 0.5));
             let foot = frame.place(v3(bend * y * y, y, 0.0));
-            let frame = Frame::new(foot, across.cross(along), along);
             let leaf = leaf(3.2 + 2.0 * pick(5), 0.06 * pick(6));
-            add(frame, &leaf, &paint(foliage));
+            add(Frame::new(foot, across.cross(along), along), &leaf, &paint(foliage));
         }
     }
 
@@ -711,29 +688,26 @@ fn photograph(samples: u32) -> Rgb32FImage {
     let camera = Frame::new(eye, Y - forward * (forward.y / forward.dot(forward)), X);
     let (width, height) = (SIZE.0 * OVERSIZE, SIZE.1 * OVERSIZE);
     let mut picture = Rgb32FImage::new(width, height);
-    picture
-        .par_chunks_mut(3)
-        .enumerate()
-        .for_each(|(i, pixel)| {
-            let (x, y) = (i as u32 % width, i as u32 / width);
-            // The large pixels that become one small pixel share a sequence of random numbers.
-            let seed = hash(x / OVERSIZE, y / OVERSIZE);
-            let part = x % OVERSIZE + y % OVERSIZE * OVERSIZE;
-            let mut sum = ONE * 0.0;
-            for index in part * samples..(part + 1) * samples {
-                let mut sampler = Sampler { index, seed };
-                let ((u, v), (lens, turn)) = (sampler.pair(), sampler.pair());
-                let across = (x as f32 + u) / width as f32 - 0.5;
-                let down = (y as f32 + v - height as f32 * 0.5) / width as f32;
-                let target = v3(across, -down, 0.0) * (2.0 * HALF_WIDTH) - Z * forward.length();
-                let (sin, cos) = (turn * TAU).sin_cos();
-                let lens = v3(cos, sin, 0.0) * (LENS_RADIUS * lens.sqrt());
-                let ray = (camera.place(lens), camera.turn_out(target - lens).unit());
-                sum = sum + radiance(&scene, ray, &mut sampler).map(|c| c.min(30.0));
-            }
-            let shown = (sum * (1.0 / samples as f32)).map(tone);
-            pixel.copy_from_slice(&[shown.x, shown.y, shown.z]);
-        });
+    picture.par_chunks_mut(3).enumerate().for_each(|(i, pixel)| {
+        let (x, y) = (i as u32 % width, i as u32 / width);
+        // The large pixels that become one small pixel share a sequence of random numbers.
+        let seed = hash(x / OVERSIZE, y / OVERSIZE);
+        let part = x % OVERSIZE + y % OVERSIZE * OVERSIZE;
+        let mut sum = ONE * 0.0;
+        for index in part * samples..(part + 1) * samples {
+            let mut sampler = Sampler { index, seed };
+            let ((u, v), (lens, turn)) = (sampler.pair(), sampler.pair());
+            let across = (x as f32 + u) / width as f32 - 0.5;
+            let down = (y as f32 + v - height as f32 * 0.5) / width as f32;
+            let target = v3(across, -down, 0.0) * (2.0 * HALF_WIDTH) - Z * forward.length();
+            let (sin, cos) = (turn * TAU).sin_cos();
+            let lens = v3(cos, sin, 0.0) * (LENS_RADIUS * lens.sqrt());
+            let ray = (camera.place(lens), camera.turn_out(target - lens).unit());
+            sum = sum + radiance(&scene, ray, &mut sampler).map(|c| c.min(30.0));
+        }
+        let shown = (sum * (1.0 / samples as f32)).map(tone);
+        pixel.copy_from_slice(&[shown.x, shown.y, shown.z]);
+    });
     picture
 }
 
@@ -748,7 +722,7 @@ fn encode(linear: f32) -> u8 {
 /// The distance from (x, y) to a square with rounded corners, negative inside.
 fn rounded_square(x: f32, y: f32, half: f32, corner: f32) -> f32 {
     let (x, y) = (x.abs() - half + corner, y.abs() - half + corner);
-    x.max(0.0).hypot(y.max(0.0)) + x.max(y).min(0.0) - corner
+    norm(x.max(0.0), y.max(0.0)) + x.max(y).min(0.0) - corner
 }
 
 /// A low sun over hills; `u` and `v` from -1 to 1, `v` down.
@@ -757,14 +731,10 @@ fn landscape(u: f32, v: f32) -> Vec3 {
         v3(0.012, 0.05, 0.075)
     } else if v > 0.2 + 0.13 * (3.2 * u + 2.2).sin() {
         v3(0.045, 0.15, 0.21)
-    } else if u.hypot(v + 0.14) < 0.46 {
+    } else if norm(u, v + 0.14) < 0.46 {
         v3(1.0, 0.72, 0.25)
     } else {
-        mix(
-            v3(0.06, 0.17, 0.36),
-            v3(0.90, 0.27, 0.10),
-            0.75 + 0.8 * v + 0.1 * u,
-        )
+        mix(v3(0.06, 0.17, 0.36), v3(0.90, 0.27, 0.10), 0.75 + 0.8 * v + 0.1 * u)
     }
 }
 
@@ -789,11 +759,7 @@ fn drawn_icon() -> Rgba32FImage {
         } else if rounded_square(u, v, 1.18, 0.12) < 0.0 {
             v3(0.93, 0.90, 0.84)
         } else {
-            mix(
-                v3(0.035, 0.042, 0.085),
-                v3(0.008, 0.010, 0.022),
-                0.5 + 0.5 * y,
-            ) * shadow
+            mix(v3(0.035, 0.042, 0.085), v3(0.008, 0.010, 0.022), 0.5 + 0.5 * y) * shadow
         };
         let alpha = f32::from(rounded_square(x, y, 0.97, 0.44) < 0.0);
         let Vec3 { x, y, z } = colour * alpha;
@@ -820,10 +786,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let small = resize(&large, SIZE.0, SIZE.1, FilterType::Lanczos3);
     let sample = RgbImage::from_fn(SIZE.0, SIZE.1, |x, y| Rgb(small[(x, y)].0.map(encode)));
     sample.save(folder.join("sample.png"))?;
-    let large_ = RgbImage::from_fn(large.width(), large.height(), |x, y| {
-        Rgb(large[(x, y)].0.map(encode))
-    });
-    large_.save(folder.join("large.png"))?;
 
     let icon = drawn_icon();
     icon_of_size(&icon, ICON_SIZE).save(folder.join("icon.png"))?;

@@ -121,15 +121,23 @@ impl Adapter {
 /// Every adapter of every graphics interface; empty without a driver.
 #[must_use]
 pub fn adapters() -> Vec<Adapter> {
-    let found = guarded(|| {
-        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
-            backends: Backends::VULKAN | Backends::METAL | Backends::DX12 | Backends::GL,
-            ..wgpu::InstanceDescriptor::new_without_display_handle()
+    let of = |backends: Backends| {
+        let found = guarded(|| {
+            let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+                backends,
+                ..wgpu::InstanceDescriptor::new_without_display_handle()
+            });
+            pollster::block_on(instance.enumerate_adapters(backends))
         });
-        pollster::block_on(instance.enumerate_adapters(Backends::all()))
-    });
+        found.unwrap_or_default()
+    };
+    let mut found = of(Backends::VULKAN | Backends::METAL | Backends::DX12);
+    if found.is_empty() {
+        // OpenGL shows the same cards again, so it is asked last.
+        found = of(Backends::GL);
+    }
     let mut adapters: Vec<Adapter> = Vec::new();
-    for adapter in found.unwrap_or_default() {
+    for adapter in found {
         let info = adapter.get_info();
         let same = |other: &&Adapter| {
             other.key.backend == info.backend && other.key.kind == info.device_type
@@ -297,7 +305,7 @@ fn known_tile(device: &Device) -> Result<Vec<f32>, String> {
     let same = || ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
     let picture = tensor([1, 3, 24, 40], 0.37);
     let features = conv2d(picture, tensor([16, 3, 3, 3], 0.71) * 0.3, None, same());
-    let answer = conv2d(relu(features), tensor([12, 16, 3, 3], 1.13) * 0.1, None, same());
+    let answer = conv2d(relu(features), tensor([12, 16, 3, 3], 1.13) * 0.5, None, same());
     let answer = answer.try_into_data().map_err(|error| error.to_string())?;
     answer.try_into_vec::<f32>().map_err(|error| format!("{error:?}"))
 }
@@ -317,7 +325,7 @@ mod tests {
         let answer = known_tile(&Device::flex()).unwrap();
         assert_eq!(answer.len(), 12 * 24 * 40);
         let largest = answer.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
-        assert!((0.5..50.0).contains(&largest), "{largest}");
+        assert!((0.5..5.0).contains(&largest), "{largest}");
     }
 
     #[test]

@@ -59,15 +59,23 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
+    /// A kind of a known format that is not read.
+    #[error("this kind of picture file is not supported: {}", path.display())]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
     /// Decoding would take more memory than [`crate::picture::MAX_DECODED_BYTES`].
-    #[error("the picture is too large to open safely ({width} x {height} pixels): {}", path.display())]
+    #[error("the picture is too large to open safely{}: {}", in_pixels(size.as_ref()), path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// Pixels.
-        width: u32,
-        /// Pixels.
-        height: u32,
+        /// Width and height, where they are known.
+        size: Option<(u32, u32)>,
     },
 
     /// The file name does not tell a format that can be written.
@@ -198,6 +206,11 @@ pub enum Error {
     Panic(String),
 }
 
+/// A size for a message; nothing where it is unknown.
+fn in_pixels(size: Option<&(u32, u32)>) -> String {
+    size.map_or_else(String::new, |(width, height)| format!(" ({width} x {height} pixels)"))
+}
+
 impl Error {
     /// What the user can do next, as a clause without a full stop.
     #[must_use]
@@ -209,7 +222,7 @@ impl Error {
             Self::Read { .. } => {
                 "check that you may read it and that the drive is connected".into()
             }
-            Self::NotAPicture { .. } => {
+            Self::NotAPicture { .. } | Self::Unsupported { .. } => {
                 "open it in another program and save it as PNG or TIFF".into()
             }
             Self::Damaged { .. } => "copy it again from where it came from".into(),

@@ -89,20 +89,39 @@ fn a_picture_with_rubbish_in_its_middle_never_panics() {
     }
 }
 
-/// A PNG that claims a size and ends after its header.
+/// A PNG of a size whose pixels end after the first row.
 fn png_of_size(width: u32, height: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
     encoder.set_color(png::ColorType::Rgb);
-    drop(encoder.write_header().unwrap());
+    let mut writer = encoder.write_header().unwrap();
+    let mut stream = writer.stream_writer().unwrap();
+    std::io::Write::write_all(&mut stream, &vec![0; width as usize * 3]).unwrap();
+    std::io::Write::flush(&mut stream).unwrap();
+    drop(stream);
+    drop(writer);
+    bytes
+}
+
+/// A BMP header that claims a size.
+fn bmp_of_size(width: u32, height: u32) -> Vec<u8> {
+    let mut bytes = b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0".to_vec();
+    bytes.extend(width.to_le_bytes());
+    bytes.extend(height.to_le_bytes());
+    bytes.extend([1, 0, 24, 0]);
+    bytes.resize(54 + 300, 0);
     bytes
 }
 
 #[test]
 fn a_decompression_bomb_is_refused_before_memory_is_taken() {
-    let text = refuse("bomb.png", &png_of_size(30_000, 30_000));
-    assert!(text.contains("30000 x 30000"), "{text}");
-    refuse("worse.png", &png_of_size(2_000_000_000, 2_000_000_000));
+    for (name, bomb) in
+        [("bomb.png", png_of_size(30_000, 30_000)), ("bomb.bmp", bmp_of_size(30_000, 30_000))]
+    {
+        let text = refuse(name, &bomb);
+        assert!(text.contains("too large") && text.contains("30000 x 30000"), "{text}");
+    }
+    refuse("worse.bmp", &bmp_of_size(60_000, 60_000));
 }
 
 #[test]
@@ -205,7 +224,8 @@ fn settings_out_of_range_and_wrong_usage() {
         assert_eq!(output.status.code(), Some(1), "{more:?}: {}", stderr(&output));
         assert_eq!(files(folder.path()), before);
     }
-    let refused = pixmend().args(["upscale", photo.to_str().unwrap(), "--device", "Voodoo 2"]).output();
+    let refused =
+        pixmend().args(["upscale", photo.to_str().unwrap(), "--device", "Voodoo 2"]).output();
     assert_refused(&refused.unwrap(), "Voodoo 2", folder.path(), &before);
     for usage in [vec!["upscale"], vec!["upscale", "a", "--scale", "big"], vec!["--nonsense"]] {
         let output = pixmend().args(&usage).output().unwrap();

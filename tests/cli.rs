@@ -106,7 +106,12 @@ fn without_any_graphics_driver_the_command_line_works() {
     let photo = write(folder.path(), "photo.png", &picture(30, 20));
     let mut command = pixmend();
     command.arg("upscale").arg(&photo);
-    for variable in ["VK_DRIVER_FILES", "VK_ICD_FILENAMES", "LIBGL_DRIVERS_PATH", "__EGL_VENDOR_LIBRARY_FILENAMES"] {
+    for variable in [
+        "VK_DRIVER_FILES",
+        "VK_ICD_FILENAMES",
+        "LIBGL_DRIVERS_PATH",
+        "__EGL_VENDOR_LIBRARY_FILENAMES",
+    ] {
         command.env(variable, "/nonexistent");
     }
     let output = command.output().unwrap();

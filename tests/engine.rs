@@ -148,7 +148,8 @@ fn the_window_s_path_and_the_command_write_the_same_bytes() {
     for extension in ["png", "jpg", "tif", "webp", "bmp"] {
         let path = write(folder.path(), &format!("photo.{extension}"), &picture(300, 280));
         assert!(command(&path, &[]).status.success());
-        let by_command = std::fs::read(folder.path().join(format!("photo-4x.{extension}"))).unwrap();
+        let by_command =
+            std::fs::read(folder.path().join(format!("photo-4x.{extension}"))).unwrap();
 
         let (_, opened) = outcome(&mut workers, Job::Open(path));
         let Outcome::Opened { picture, .. } = opened else { panic!("{opened:?}") };
@@ -168,7 +169,8 @@ fn the_window_s_path_and_the_command_write_the_same_bytes() {
         assert!(target.ends_with(format!("photo-4x-1.{extension}")));
         let result = Mosaic { size: receipt.output_size, color: picture.pixels.color(), patches };
         let metadata = picture.metadata.clone();
-        let (_, saved) = outcome(&mut workers, Job::Save { result, metadata, path: target.clone() });
+        let (_, saved) =
+            outcome(&mut workers, Job::Save { result, metadata, path: target.clone() });
         let Outcome::Saved { path, .. } = saved else { panic!("{saved:?}") };
         assert_eq!(path, target);
         assert!(std::fs::read(path).unwrap() == by_command, "{extension} differs");

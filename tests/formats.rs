@@ -11,12 +11,8 @@ use pixmend::{
 use crate::support::{exif, kinds, picture, read_exif, stderr, upscale};
 
 fn save(path: &Path, pixels: &DynamicImage, metadata: Metadata) {
-    let header = Header {
-        width: pixels.width(),
-        height: pixels.height(),
-        color: pixels.color(),
-        metadata,
-    };
+    let header =
+        Header { width: pixels.width(), height: pixels.height(), color: pixels.color(), metadata };
     let mut writer = PictureWriter::create(path, header).unwrap();
     let row = pixels.width() as usize * usize::from(pixels.color().bytes_per_pixel());
     for strip in pixels.as_bytes().chunks(row * 7) {
@@ -81,10 +77,8 @@ fn jpeg_is_close_and_transparency_is_laid_on_white() {
 #[test]
 fn profile_and_exif_survive_and_orientation_is_reset() {
     let folder = tempfile::tempdir().unwrap();
-    let metadata = Metadata {
-        icc: Some((0..=255).cycle().take(700).collect()),
-        exif: Some(exif(1)),
-    };
+    let metadata =
+        Metadata { icc: Some((0..=255).cycle().take(700).collect()), exif: Some(exif(1)) };
     for from in [Format::Jpeg, Format::Png, Format::WebP, Format::Tiff] {
         let source = folder.path().join(format!("from.{}", from.extension()));
         save(&source, &picture(20, 12).into(), metadata.clone());
@@ -124,7 +118,8 @@ fn all_eight_orientations_end_upright() {
         let mut stored = DynamicImage::from(upright.clone());
         stored.apply_orientation(inverse);
         let path = folder.path().join(format!("{orientation}.png"));
-        let mut encoder = image::codecs::png::PngEncoder::new(std::fs::File::create(&path).unwrap());
+        let mut encoder =
+            image::codecs::png::PngEncoder::new(std::fs::File::create(&path).unwrap());
         encoder.set_exif_metadata(exif(orientation)).unwrap();
         let (width, height) = stored.dimensions();
         encoder.write_image(stored.as_bytes(), width, height, stored.color().into()).unwrap();

@@ -109,7 +109,8 @@ fn modules_only_use_lower_floors() {
 fn crates_stay_behind_their_fences() {
     for (module, file, code) in all_sources() {
         for (name, allowed) in FENCED {
-            let named = code.contains(&format!("{name}::")) || code.contains(&format!("use {name}"));
+            let named =
+                code.contains(&format!("{name}::")) || code.contains(&format!("use {name}"));
             assert!(!named || allowed.contains(&module.as_str()), "{file} names {name}");
         }
     }

@@ -66,7 +66,8 @@ fn the_small_pictures_are_exact_to_the_bit() {
     for name in ["img_003", "img_005"] {
         let original = open(&data().join(format!("test/set5/{name}.webp")));
         let expected = open(&data().join(format!("starter/input_{name}.png")));
-        let cut = image::imageops::crop_imm(&original, 0, 0, expected.width() * 4, expected.height() * 4);
+        let cut =
+            image::imageops::crop_imm(&original, 0, 0, expected.width() * 4, expected.height() * 4);
         assert!(shrink_exact(&cut.to_image(), 4) == expected, "{name} differs");
     }
 }
@@ -96,7 +97,8 @@ fn the_network_gives_the_reference_floats() {
         .flat_map(|channel| input.pixels().map(move |pixel| f32::from(pixel.0[channel]) / 255.0))
         .collect();
     let network = Model::find("starter").unwrap().on(&Device::flex()).unwrap();
-    let tensor = Tensor::<4>::from_data(TensorData::new(planes, [1, 3, height, width]), &Device::flex());
+    let tensor =
+        Tensor::<4>::from_data(TensorData::new(planes, [1, 3, height, width]), &Device::flex());
     let answer = network.forward(tensor).into_data().try_into_vec::<f32>().unwrap();
     assert_eq!(answer.len(), expected.len());
     let worst = answer.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);

@@ -22,7 +22,7 @@ pub fn picture(width: u32, height: u32) -> RgbImage {
 pub fn kinds(width: u32, height: u32) -> Vec<DynamicImage> {
     let rgb = picture(width, height);
     let alpha = |x: u32, y: u32| if x < width / 3 { 0 } else { ((x * 5 + y * 3) % 256) as u8 };
-    let wide = |value: u8, x: u32| u16::from(value) * 257 ^ (x as u16 % 200);
+    let wide = |value: u8, x: u32| (u16::from(value) * 257) ^ (x as u16 % 200);
     let rgba = ImageBuffer::from_fn(width, height, |x, y| {
         let [r, g, b] = rgb.get_pixel(x, y).0;
         Rgba([r, g, b, alpha(x, y)])
@@ -34,10 +34,10 @@ pub fn kinds(width: u32, height: u32) -> Vec<DynamicImage> {
         let [r, g, b] = rgb.get_pixel(x, y).0.map(|value| wide(value, x));
         Rgba([r, g, b, wide(alpha(x, y), y)])
     });
-    let grey16 = ImageBuffer::from_fn(width, height, |x, y| Luma([wide(rgb.get_pixel(x, y).0[0], x)]));
-    let grey_alpha = ImageBuffer::from_fn(width, height, |x, y| {
-        LumaA([rgb.get_pixel(x, y).0[0], alpha(x, y)])
-    });
+    let grey16 =
+        ImageBuffer::from_fn(width, height, |x, y| Luma([wide(rgb.get_pixel(x, y).0[0], x)]));
+    let grey_alpha =
+        ImageBuffer::from_fn(width, height, |x, y| LumaA([rgb.get_pixel(x, y).0[0], alpha(x, y)]));
     let grey_alpha16 = ImageBuffer::from_fn(width, height, |x, y| {
         LumaA([wide(rgb.get_pixel(x, y).0[0], x), wide(alpha(x, y), y)])
     });
@@ -64,6 +64,8 @@ pub fn write(folder: &Path, name: &str, picture: &RgbImage) -> PathBuf {
 pub fn pixmend() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pixmend"));
     command.env_remove("RUST_LOG");
+    // Some drivers print a complaint about a missing one.
+    command.env("XDG_RUNTIME_DIR", env!("CARGO_TARGET_TMPDIR"));
     command
 }
 

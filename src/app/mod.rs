@@ -207,7 +207,7 @@ impl App {
             // Arrives as an event with the picture.
             Command::Paste => {}
             Command::OpenSample => {
-                self.begin_opening(Job::OpenBytes { name: "sample.png".to_owned(), bytes: SAMPLE })
+                self.begin_opening(Job::OpenBytes { name: "sample.png".to_owned(), bytes: SAMPLE });
             }
             Command::Upscale => self.upscale(),
             Command::Cancel => {

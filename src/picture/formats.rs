@@ -118,7 +118,13 @@ impl Format {
             other => other,
         };
         match (self, eight) {
-            (Self::Png | Self::Tiff, _) => color,
+            (Self::Png, _) => color,
+            // Few programs read grey with alpha from TIFF.
+            (Self::Tiff, _) => match color {
+                ColorType::La8 => ColorType::Rgba8,
+                ColorType::La16 => ColorType::Rgba16,
+                _ => color,
+            },
             (Self::Jpeg, ColorType::La8) => ColorType::L8,
             (Self::Jpeg, ColorType::Rgba8) => ColorType::Rgb8,
             (Self::Bmp, ColorType::La8) => ColorType::Rgba8,
@@ -242,12 +248,16 @@ impl PictureWriter {
     }
 }
 
-/// The rows of a picture as they arrive.
+/// The rows of a picture as they arrive, in the kind of pixel that the format
+/// holds.
 struct Rows {
     queue: Receiver<Vec<u8>>,
+    given: ColorType,
+    kept: ColorType,
     row_bytes: usize,
     strip: Vec<u8>,
     position: usize,
+    converted: Vec<u8>,
 }
 
 impl Rows {
@@ -263,19 +273,40 @@ impl Rows {
             .get(self.position..self.position + self.row_bytes)
             .ok_or_else(|| io::Error::other("a strip holds a part of a row"))?;
         self.position += self.row_bytes;
-        Ok(row)
-    }
-
-    fn all(
-        &mut self,
-        height: u32,
-        mut each: impl FnMut(&[u8]) -> io::Result<()>,
-    ) -> io::Result<()> {
-        for _ in 0..height {
-            each(self.next()?)?;
+        if self.given == self.kept {
+            return Ok(row);
         }
-        Ok(())
+        self.converted = converted(row, self.given, self.kept);
+        Ok(&self.converted)
     }
+}
+
+/// A row of another kind of pixel: see [`Format::holds`] for the pairs.
+fn converted(row: &[u8], given: ColorType, kept: ColorType) -> Vec<u8> {
+    let mut row = row.to_vec();
+    if is_16_bit(given) && !is_16_bit(kept) {
+        row = samples(&row).map(|value| ((u32::from(value) + 128) / 257) as u8).collect();
+    }
+    let channels = usize::from(given.channel_count());
+    if given.has_alpha() && !kept.has_alpha() {
+        let flattened = row.chunks_exact(channels).flat_map(|pixel| {
+            let alpha = u32::from(pixel[channels - 1]);
+            let on_white = move |value: u8| {
+                ((u32::from(value) * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+            };
+            pixel[..channels - 1].iter().map(move |value| on_white(*value))
+        });
+        return flattened.collect();
+    }
+    if !given.has_color() && kept.has_color() {
+        let bytes = usize::from(kept.bytes_per_pixel() / kept.channel_count());
+        let spread = row.chunks_exact(2 * bytes).flat_map(|pixel| {
+            let (grey, alpha) = pixel.split_at(bytes);
+            [grey, grey, grey, alpha].concat()
+        });
+        return spread.collect();
+    }
+    row
 }
 
 /// A file that keeps the first failure of the operating system: encoders turn
@@ -315,7 +346,17 @@ impl io::Seek for Output {
 }
 
 fn encode(format: Format, header: &Header, file: File, queue: Receiver<Vec<u8>>) -> io::Result<()> {
-    let rows = Rows { queue, row_bytes: header.row_bytes(), strip: Vec::new(), position: 0 };
+    let kept = format.holds(header.color);
+    let rows = Rows {
+        queue,
+        given: header.color,
+        kept,
+        row_bytes: header.row_bytes(),
+        strip: Vec::new(),
+        position: 0,
+        converted: Vec::new(),
+    };
+    let header = &Header { color: kept, ..header.clone() };
     let mut file = Output { file: BufWriter::with_capacity(1 << 20, file), failure: None };
     let encoded = match format {
         Format::Png => encode_png(header, rows, &mut file),
@@ -349,14 +390,16 @@ fn encode_png(header: &Header, mut rows: Rows, file: &mut Output) -> io::Result<
     let mut writer = png::Encoder::with_info(file, info)?.write_header()?;
     let mut stream = writer.stream_writer()?;
     let mut swapped = Vec::new();
-    rows.all(header.height, |row| {
+    for _ in 0..header.height {
+        let row = rows.next()?;
         if bit_depth == png::BitDepth::Eight {
-            return stream.write_all(row);
+            stream.write_all(row)?;
+        } else {
+            swapped.clear();
+            swapped.extend(samples(row).flat_map(u16::to_be_bytes));
+            stream.write_all(&swapped)?;
         }
-        swapped.clear();
-        swapped.extend(samples(row).flat_map(u16::to_be_bytes));
-        stream.write_all(&swapped)
-    })?;
+    }
     stream.finish()?;
     Ok(writer.finish()?)
 }
@@ -389,15 +432,11 @@ fn tiff_of<K: TiffKind>(
     let eight = |row: &[u8]| row.to_vec();
     let sixteen = |row: &[u8]| samples(row).collect();
     match header.color {
-        ColorType::L8 | ColorType::La8 => {
-            tiff_strips::<colortype::Gray8, K>(encoder, header, rows, eight)
-        }
+        ColorType::L8 => tiff_strips::<colortype::Gray8, K>(encoder, header, rows, eight),
         ColorType::Rgb8 | ColorType::Rgba8 => {
             tiff_strips::<colortype::RGB8, K>(encoder, header, rows, eight)
         }
-        ColorType::L16 | ColorType::La16 => {
-            tiff_strips::<colortype::Gray16, K>(encoder, header, rows, sixteen)
-        }
+        ColorType::L16 => tiff_strips::<colortype::Gray16, K>(encoder, header, rows, sixteen),
         _ => tiff_strips::<colortype::RGB16, K>(encoder, header, rows, sixteen),
     }
 }
@@ -472,7 +511,7 @@ impl jpeg_encoder::ImageBuffer for &JpegRows<'_> {
         while state.taken <= u32::from(y) {
             state.taken += 1;
             match state.rows.next() {
-                Ok(row) => state.row = eight_bit(row, self.header.color),
+                Ok(row) => state.row = row.to_vec(),
                 Err(error) => {
                     state.failure.get_or_insert(error);
                     state.row.fill(255);
@@ -498,13 +537,12 @@ fn encode_jpeg(header: &Header, rows: Rows, file: &mut Output) -> io::Result<()>
         jpeg_encoder::EncodingError::IoError(error) => error,
         other => io::Error::other(other),
     };
-    let kept = Format::Jpeg.holds(header.color);
-    let color = if kept.has_color() { JpegColorType::Ycbcr } else { JpegColorType::Luma };
+    let color = if header.color.has_color() { JpegColorType::Ycbcr } else { JpegColorType::Luma };
     let source = JpegRows {
         header,
         color,
         state: RefCell::new(JpegState {
-            row: vec![255; header.width as usize * usize::from(kept.channel_count())],
+            row: vec![255; header.row_bytes()],
             rows,
             taken: 0,
             failure: None,
@@ -527,54 +565,20 @@ fn encode_jpeg(header: &Header, rows: Rows, file: &mut Output) -> io::Result<()>
     }
 }
 
-/// A row reduced to 8 bit and, if it has alpha, laid on white.
-fn eight_bit(row: &[u8], color: ColorType) -> Vec<u8> {
-    let row = reduced(row, color);
-    if !color.has_alpha() {
-        return row;
-    }
-    let channels = usize::from(color.channel_count());
-    row.chunks_exact(channels)
-        .flat_map(|pixel| {
-            let alpha = u32::from(pixel[channels - 1]);
-            let over = move |value: u8| {
-                ((u32::from(value) * alpha + 255 * (255 - alpha) + 127) / 255) as u8
-            };
-            pixel[..channels - 1].iter().map(move |&value| over(value))
-        })
-        .collect()
-}
-
-/// 16-bit samples rounded to 8 bit; 8-bit ones as they are.
-fn reduced(row: &[u8], color: ColorType) -> Vec<u8> {
-    if is_16_bit(color) {
-        samples(row).map(|value| ((u32::from(value) + 128) / 257) as u8).collect()
-    } else {
-        row.to_vec()
-    }
-}
-
 fn encode_whole(
     format: Format,
     header: &Header,
     mut rows: Rows,
     file: &mut Output,
 ) -> io::Result<()> {
-    let kept = format.holds(header.color);
-    let size = header.width as usize * header.height as usize * usize::from(kept.bytes_per_pixel());
+    let size = header.row_bytes() * header.height as usize;
     let mut pixels = Vec::new();
     pixels.try_reserve_exact(size).map_err(io::Error::other)?;
-    rows.all(header.height, |row| {
-        let row = reduced(row, header.color);
-        if kept.channel_count() == header.color.channel_count() {
-            pixels.extend(row);
-        } else {
-            // BMP has no grey with alpha.
-            pixels.extend(row.chunks_exact(2).flat_map(|la| [la[0], la[0], la[0], la[1]]));
-        }
-        Ok(())
-    })?;
-    let (width, height, kept) = (header.width, header.height, ExtendedColorType::from(kept));
+    for _ in 0..header.height {
+        pixels.extend_from_slice(rows.next()?);
+    }
+    let Header { width, height, .. } = *header;
+    let kept = ExtendedColorType::from(header.color);
     let encoded = if format == Format::WebP {
         let mut encoder = image::codecs::webp::WebPEncoder::new_lossless(&mut *file);
         let Metadata { icc, exif } = header.metadata.clone();

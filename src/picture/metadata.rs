@@ -43,12 +43,18 @@ const DESCRIPTIVE: [Tag; 11] = [
     Tag::Copyright,
 ];
 
-/// Gathers the tags of a TIFF file into an EXIF block; `None` without any.
+/// Reads the profile of a TIFF file and gathers its tags into an EXIF block.
 ///
 /// # Errors
 /// Whatever the TIFF reader finds wrong with the directories.
-pub fn exif_of_tiff(path: &Path) -> TiffResult<Option<Vec<u8>>> {
+pub fn of_tiff(path: &Path) -> TiffResult<Metadata> {
     let mut decoder = Decoder::new(BufReader::new(File::open(path)?))?;
+    let mut value = ValueBuffer::empty(Type::BYTE);
+    let icc = decoder.image_ifd().find_tag_buf(Tag::IccProfile, &mut value)?;
+    Ok(Metadata { icc: icc.map(|_| value.as_bytes().to_vec()), exif: exif_of_tiff(&mut decoder)? })
+}
+
+fn exif_of_tiff(decoder: &mut Decoder<BufReader<File>>) -> TiffResult<Option<Vec<u8>>> {
     let mut main = Vec::new();
     for tag in DESCRIPTIVE {
         let mut value = ValueBuffer::empty(Type::BYTE);

@@ -72,7 +72,7 @@ impl Picture {
         let mut picture = Self::read(BufReader::new(file), path)?;
         if picture.format == Format::Tiff {
             // Broken tags are no reason to refuse the pixels.
-            picture.metadata.exif = metadata::exif_of_tiff(path).ok().flatten();
+            picture.metadata = metadata::of_tiff(path).unwrap_or_default();
         }
         picture.source = Some(path.to_owned());
         Ok(picture)
@@ -136,7 +136,7 @@ impl Picture {
 
 /// Why decoding failed, before the path is known.
 enum DecodeError {
-    TooLarge(u32, u32),
+    TooLarge(Option<(u32, u32)>),
     Image(ImageError),
 }
 
@@ -144,14 +144,17 @@ impl DecodeError {
     fn of(self, path: &Path) -> Error {
         let path = path.to_owned();
         match self {
-            Self::TooLarge(width, height) => Error::TooLarge { path, width, height },
+            Self::TooLarge(size) => Error::TooLarge { path, size },
+            Self::Image(ImageError::Limits(_)) => Error::TooLarge { path, size: None },
             Self::Image(ImageError::IoError(error))
                 if error.kind() != std::io::ErrorKind::UnexpectedEof
                     && error.raw_os_error().is_some() =>
             {
                 Error::read(path, error)
             }
-            Self::Image(ImageError::Unsupported(_)) => Error::NotAPicture { path },
+            Self::Image(ImageError::Unsupported(source)) => {
+                Error::Unsupported { path, source: Box::new(source) }
+            }
             Self::Image(error) => Error::Damaged { path, source: Box::new(error) },
         }
     }
@@ -174,9 +177,8 @@ fn decode(
     limits.max_alloc = Some(2 * MAX_DECODED_BYTES);
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(DecodeError::Image)?;
-    let (width, height) = decoder.dimensions();
     if decoder.total_bytes() > MAX_DECODED_BYTES {
-        return Err(DecodeError::TooLarge(width, height));
+        return Err(DecodeError::TooLarge(Some(decoder.dimensions())));
     }
     // A broken profile or EXIF block is no reason to refuse the pixels.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);

@@ -24,7 +24,7 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
     settings_ui(app, ui);
     ui.add_space(6.0);
     let (width, height) = picture.size();
-    ui.label(format!("{width} × {height}  →  {} × {}", width * 4, height * 4));
+    ui.label(format!("{width} × {height} to {} × {}", width * 4, height * 4));
     ui.add_space(2.0);
 
     let tall = Vec2::new(ui.available_width(), TALL);
