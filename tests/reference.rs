@@ -48,7 +48,7 @@ fn worst(a: &RgbImage, b: &RgbImage) -> u8 {
     a.iter().zip(b.iter()).map(|(a, b)| a.abs_diff(*b)).max().unwrap()
 }
 
-/// The values of a NumPy file of little-endian floats in C order.
+/// The values of a `NumPy` file of little-endian floats in C order.
 fn npy(path: &Path) -> Vec<f32> {
     let bytes = std::fs::read(path).unwrap();
     let header = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
