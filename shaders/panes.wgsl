@@ -45,8 +45,8 @@ struct Fragment {
 
 @vertex
 fn vertex(@builtin(vertex_index) index: u32, quad: Quad) -> Fragment {
-    // Two triangles: 0 1 2, 2 1 3.
-    let corner = select(index, 5u - index, index > 2u);
+    // Two triangles: 0 1 2, 3 2 1.
+    let corner = select(index, 6u - index, index > 2u);
     let t = vec2<f32>(f32(corner & 1u), f32(corner >> 1u));
     let at = mix(quad.rect.xy, quad.rect.zw, t);
     let ndc = at / globals.size * vec2<f32>(2.0, -2.0) + vec2<f32>(-1.0, 1.0);

@@ -202,7 +202,7 @@ fn settings_are_remembered() {
     let path = use_cpu(home.path());
     let mut harness = window(None, Some(path.clone()));
     harness.step();
-    click(&mut harness, "Dark or light");
+    click(&mut harness, "Theme");
     let settings = pixmend::settings::Settings::load(&path).unwrap();
     assert!(!settings.dark);
     assert_eq!(settings.device, "cpu");

@@ -80,7 +80,7 @@ impl Command {
             Self::ZoomOut => "Zoom out",
             Self::CycleView => "Next view",
             Self::SharpPixels => "Sharp pixels",
-            Self::Theme => "Dark or light",
+            Self::Theme => "Theme",
             Self::Help => "Keys",
             Self::Quit => "Quit",
         }

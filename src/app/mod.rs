@@ -68,6 +68,8 @@ pub struct App {
     opening: Option<JobHandle>,
     running: Option<Running>,
     saving: Option<JobHandle>,
+    /// The sample photo, for its button.
+    sample: egui::TextureHandle,
     /// Names for the list of devices.
     adapters: Vec<String>,
     viewer: Viewer,
@@ -141,6 +143,7 @@ impl App {
             opening: None,
             running: None,
             saving: None,
+            sample: sample_texture(&ctx)?,
             adapters: Vec::new(),
             viewer: Viewer::new(cc.wgpu_render_state.as_ref()),
             settings: Settings::default(),
@@ -453,6 +456,13 @@ impl App {
             }
         }
     }
+}
+
+fn sample_texture(ctx: &Context) -> Result<egui::TextureHandle> {
+    let pixels = Picture::from_bytes(SAMPLE, "sample.png")?.pixels.into_rgb8();
+    let size = [pixels.width() as usize, pixels.height() as usize];
+    let image = egui::ColorImage::from_rgb(size, &pixels);
+    Ok(ctx.load_texture("sample", image, egui::TextureOptions::LINEAR))
 }
 
 impl eframe::App for App {

@@ -15,6 +15,12 @@ pub const PANEL_WIDTH: f32 = 288.0;
 /// The lighter grey below transparent pictures.
 pub const GROUND: [f32; 4] = [0.62, 0.62, 0.62, 1.0];
 
+/// Over the parts of a result that are still to come.
+pub const VEIL: [f32; 4] = [0.0, 0.0, 0.0, 0.45];
+
+/// Between the two panes.
+pub const DIVIDER: [f32; 4] = [0.27, 0.27, 0.27, 1.0];
+
 /// For the one thing to do next.
 pub const ACCENT: Color32 = Color32::from_rgb(0xF2, 0xA0, 0x3D);
 

@@ -111,7 +111,7 @@ fn status_ui(app: &App, ui: &mut Ui) {
 /// What is seen before there is a photo.
 fn welcome_ui(app: &mut App, ui: &mut Ui) {
     let area = ui.available_rect_before_wrap();
-    let card = egui::Rect::from_center_size(area.center(), Vec2::new(520.0, 330.0));
+    let card = egui::Rect::from_center_size(area.center(), Vec2::new(540.0, 372.0));
     let line = ui.visuals().weak_text_color();
     let shapes = egui::Shape::dashed_line(
         &rounded_outline(card),
@@ -123,7 +123,7 @@ fn welcome_ui(app: &mut App, ui: &mut Ui) {
     let inner = card.shrink(28.0);
     ui.scope_builder(egui::UiBuilder::new().max_rect(inner), |ui| {
         ui.vertical_centered(|ui| {
-            ui.add_space(26.0);
+            ui.add_space(22.0);
             photo_sign_ui(ui);
             ui.add_space(10.0);
             ui.label(RichText::new("Drop a photo here").heading().strong());
@@ -135,8 +135,11 @@ fn welcome_ui(app: &mut App, ui: &mut Ui) {
             if Command::Open.decorated(ui, app, open).clicked() {
                 app.queue.push(Command::Open);
             }
-            let sample =
-                egui::Button::new(Command::OpenSample.name()).min_size(Vec2::new(210.0, 34.0));
+            ui.add_space(8.0);
+            let thumbnail = egui::Image::new((app.sample.id(), Vec2::new(96.0, 64.0)))
+                .corner_radius(CornerRadius::same(5))
+                .alt_text("");
+            let sample = egui::Button::image_and_text(thumbnail, Command::OpenSample.name());
             if Command::OpenSample.decorated(ui, app, sample).clicked() {
                 app.queue.push(Command::OpenSample);
             }
@@ -211,9 +214,11 @@ fn keys_ui(app: &mut App, ui: &Ui) {
         .open(&mut open)
         .collapsible(false)
         .resizable(false)
+        .frame(Frame::window(&ui.ctx().global_style()).inner_margin(egui::Margin::same(18)))
         .anchor(Align2::CENTER_CENTER, Vec2::ZERO)
         .show(ui.ctx(), |ui| {
-            egui::Grid::new("keys").num_columns(2).spacing([28.0, 8.0]).show(ui, |ui| {
+            ui.spacing_mut().interact_size.y = 18.0;
+            egui::Grid::new("keys").num_columns(2).spacing([28.0, 7.0]).show(ui, |ui| {
                 let ctx = ui.ctx().clone();
                 let mut row = |keys: &str, help: &str| {
                     ui.label(RichText::new(keys).strong());

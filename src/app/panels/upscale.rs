@@ -27,15 +27,11 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
     ui.label(format!("{width} × {height} to {} × {}", width * 4, height * 4));
     ui.add_space(2.0);
 
-    let tall = Vec2::new(ui.available_width(), TALL);
     if let Some(running) = &app.running {
         running_ui(running, ui);
         let cancelling = running.handle.is_cancelling();
         let text = if cancelling { "Stopping after this tile…" } else { Command::Cancel.name() };
-        let button = egui::Button::new(text).min_size(tall);
-        if Command::Cancel.decorated(ui, app, button).clicked() {
-            app.queue.push(Command::Cancel);
-        }
+        tall_ui(app, ui, Command::Cancel, egui::Button::new(text));
         return;
     }
     let finished = app.finished().is_some();
@@ -44,16 +40,23 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
     } else {
         theme::primary(Command::Upscale.name())
     };
-    if Command::Upscale.decorated(ui, app, upscale.min_size(tall)).clicked() {
-        app.queue.push(Command::Upscale);
-    }
+    tall_ui(app, ui, Command::Upscale, upscale);
     if let Some(result) = app.document.as_ref().and_then(|document| document.result.as_ref()) {
         ui.add_space(14.0);
         theme::section(ui, "RESULT");
         summary_ui(result, ui);
     }
     if finished {
-        save_ui(app, ui, tall);
+        save_ui(app, ui);
+    }
+}
+
+/// A button across the panel that queues its command.
+fn tall_ui(app: &mut App, ui: &mut Ui, command: Command, button: egui::Button<'_>) {
+    let button = button.min_size(Vec2::new(0.0, TALL));
+    let shown = ui.vertical_centered_justified(|ui| command.decorated(ui, app, button));
+    if shown.inner.clicked() {
+        app.queue.push(command);
     }
 }
 
@@ -146,12 +149,10 @@ fn summary_ui(result: &ResultSoFar, ui: &mut Ui) {
     ui.label(theme::quiet(text));
 }
 
-fn save_ui(app: &mut App, ui: &mut Ui, tall: Vec2) {
+fn save_ui(app: &mut App, ui: &mut Ui) {
     let saving = app.saving.is_some();
     let text = if saving { "Saving…" } else { Command::Save.name() };
-    if Command::Save.decorated(ui, app, theme::primary(text).min_size(tall)).clicked() {
-        app.queue.push(Command::Save);
-    }
+    tall_ui(app, ui, Command::Save, theme::primary(text));
     if let Some(result) = app.finished() {
         if let Some(target) = &result.target {
             ui.label(theme::quiet(target.display().to_string()));

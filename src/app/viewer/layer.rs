@@ -52,6 +52,8 @@ pub struct Layer {
     transparent: bool,
     base: Base,
     pyramid: Pyramid,
+    /// Pixels of level 0 that are still unknown.
+    missing: u64,
     cells: HashMap<Key, Cell>,
     frame: u64,
 }
@@ -76,7 +78,11 @@ impl Layer {
     }
 
     fn new(size: (u32, u32), transparent: bool, base: Base, pyramid: Pyramid) -> Self {
-        Self { size, transparent, base, pyramid, cells: HashMap::new(), frame: 0 }
+        let missing = match base {
+            Base::Picture(_) => 0,
+            Base::Patches(_) => u64::from(size.0) * u64::from(size.1),
+        };
+        Self { size, transparent, base, pyramid, missing, cells: HashMap::new(), frame: 0 }
     }
 
     /// Pixels.
@@ -91,9 +97,16 @@ impl Layer {
         self.transparent
     }
 
+    /// Whether every pixel is known.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.missing == 0
+    }
+
     /// Adds a piece of a result.
     pub fn add(&mut self, patch: Arc<Patch>) {
         let area = patch.area;
+        self.missing = self.missing.saturating_sub(area.area());
         self.pyramid.update(&premultiplied(&patch.pixels), area);
         if let Base::Patches(patches) = &mut self.base {
             patches.push(patch);

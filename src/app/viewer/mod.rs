@@ -342,19 +342,26 @@ impl Viewer {
             layer.begin_frame();
         }
         for pane in panes {
-            let complete = pane.side == Side::After && self.after.is_some();
-            let transparent = self.before.as_ref().is_some_and(Layer::is_transparent);
-            if transparent && let Some(before) = &self.before {
-                quads.push((ground(before.size(), &self.camera, pane), None));
+            let after = self.after.as_mut().filter(|_| pane.side == Side::After);
+            let Some(before) = &mut self.before else { continue };
+            let size = before.size();
+            if before.is_transparent() {
+                quads.push((
+                    over_picture(size, &self.camera, pane, theme::GROUND, Kind::Ground),
+                    None,
+                ));
             }
-            // Below a result in the making, the photo shows what is to come.
-            if let Some(before) = &mut self.before
-                && !(complete && transparent)
-            {
+            let complete = after.as_ref().is_some_and(|after| after.is_complete());
+            if !complete {
                 draw_layer(before, 1.0, &self.camera, pane, &renderer, &mut budget, &mut quads);
             }
-            if complete && let (Some(after), Some(before)) = (&mut self.after, &self.before) {
-                let detail = after.size().0 as f32 / before.size().0 as f32;
+            if let Some(after) = after {
+                if !complete {
+                    // Darker where the result is still to come.
+                    let veil = over_picture(size, &self.camera, pane, theme::VEIL, Kind::Solid);
+                    quads.push((veil, None));
+                }
+                let detail = after.size().0 as f32 / size.0 as f32;
                 draw_layer(after, detail, &self.camera, pane, &renderer, &mut budget, &mut quads);
             }
         }
@@ -362,6 +369,13 @@ impl Viewer {
             let whole = Rect::from_min_size(Pos2::ZERO, canvas.size() * scale);
             quads
                 .extend(split_quads(self.split_line(whole), whole, scale).map(|quad| (quad, None)));
+        }
+        if self.view == View::SideBySide {
+            let gap = Rect::from_x_y_ranges(
+                panes[0].frame.max.x..=panes[1].frame.min.x,
+                panes[0].frame.y_range(),
+            );
+            quads.push((solid(gap, theme::DIVIDER), None));
         }
         if budget == 0 {
             ui.ctx().request_repaint();
@@ -464,17 +478,23 @@ fn cells_in_view(
     cells
 }
 
-/// The chequered ground below a transparent picture.
-fn ground(size: (u32, u32), camera: &Camera, pane: &Pane) -> Quad {
+/// A quad over all of the picture that a pane shows.
+fn over_picture(
+    size: (u32, u32),
+    camera: &Camera,
+    pane: &Pane,
+    color: [f32; 4],
+    kind: Kind,
+) -> Quad {
     let min = camera.screen_from_picture(Pos2::ZERO, pane.frame);
     let max = camera.screen_from_picture(Pos2::new(size.0 as f32, size.1 as f32), pane.frame);
-    Quad {
-        rect: [min.x, min.y, max.x, max.y],
-        texels: [0.0; 4],
-        clip: edges(pane.clip),
-        color: theme::GROUND,
-        kind: Kind::Ground,
-    }
+    let clip = edges(pane.clip);
+    Quad { rect: [min.x, min.y, max.x, max.y], texels: [0.0; 4], clip, color, kind }
+}
+
+/// A rectangle of one colour.
+fn solid(rect: Rect, color: [f32; 4]) -> Quad {
+    Quad { rect: edges(rect), texels: [0.0; 4], clip: edges(rect), color, kind: Kind::Solid }
 }
 
 /// The split line with its shadow and its handle.
