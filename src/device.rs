@@ -264,7 +264,12 @@ impl Chosen {
 
     fn of(adapter: &Adapter) -> Result<Self, String> {
         adapter.self_test()?;
-        Ok(Self { name: adapter.name.clone(), device: adapter.open()?, is_gpu: true, note: None })
+        Ok(Self {
+            name: adapter.name.clone(),
+            device: adapter.open()?,
+            is_gpu: adapter.is_gpu(),
+            note: None,
+        })
     }
 
     /// For people.

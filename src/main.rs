@@ -7,7 +7,8 @@ use pixmend::{app, cli, settings::Settings};
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error")).init();
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error,eframe=off"))
+        .init();
     if let Some(command) = &arguments.command {
         return cli::run(command);
     }

@@ -131,7 +131,7 @@ fn welcome_ui(app: &mut App, ui: &mut Ui) {
                 RichText::new("JPEG, PNG, WebP, TIFF or BMP. It stays on this computer.").weak(),
             );
             ui.add_space(14.0);
-            let open = theme::primary("Open a photo…").min_size(Vec2::new(210.0, 38.0));
+            let open = theme::primary("Open a photo…").min_size(Vec2::new(256.0, 40.0));
             if Command::Open.decorated(ui, app, open).clicked() {
                 app.queue.push(Command::Open);
             }

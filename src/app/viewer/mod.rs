@@ -399,6 +399,7 @@ impl Viewer {
             let right = self.view == View::Split && pane.clip.min.x > pane.frame.min.x;
             let text = match pane.side {
                 Side::Before => "Before",
+                Side::After if self.after.is_none() => "Not enlarged yet",
                 Side::After => "After",
             };
             theme::caption(ui, clip, right, text);
