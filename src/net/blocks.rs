@@ -123,6 +123,15 @@ impl ResidualBlock {
         }
     }
 
+    /// First convolution, activation and second convolution; `None` with batch normalisation.
+    #[must_use]
+    pub const fn parts(&self) -> Option<(&Conv2d, &Activation, &Conv2d)> {
+        if self.norm1.is_some() || self.norm2.is_some() {
+            return None;
+        }
+        Some((&self.conv1, &self.activation, &self.conv2))
+    }
+
     /// `[n, channels, h, w]`, the same out.
     #[must_use]
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {

@@ -7,6 +7,7 @@
 use burn::tensor::Tensor;
 
 pub mod blocks;
+pub mod direct;
 pub mod residual;
 
 pub use residual::ResidualUpscaler;
@@ -40,4 +41,9 @@ pub trait Generator: Send {
 
     /// Trainable numbers.
     fn parameters(&self) -> usize;
+
+    /// What computes it, for people: Burn unless stated otherwise.
+    fn kernels(&self) -> String {
+        "Burn".to_owned()
+    }
 }

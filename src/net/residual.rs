@@ -126,6 +126,36 @@ pub struct ResidualUpscaler {
     scale: usize,
 }
 
+/// The layers of a [`ResidualUpscaler`] with [`Upsampler::Direct`], in their order.
+#[derive(Debug)]
+pub struct DirectParts<'a> {
+    /// From the picture to features.
+    pub head: &'a Conv2d,
+    /// Residual blocks.
+    pub body: &'a [ResidualBlock],
+    /// After the blocks, before the shortcut around them.
+    pub body_conv: &'a Conv2d,
+    /// To what the pixel shuffle takes.
+    pub upsample: &'a Conv2d,
+}
+
+impl ResidualUpscaler {
+    /// The layers, if they are those of [`Upsampler::Direct`] without batch normalisation.
+    #[must_use]
+    pub fn parts(&self) -> Option<DirectParts<'_>> {
+        let [UpsampleStage { conv, activation: None, .. }] = &self.upsample[..] else {
+            return None;
+        };
+        let plain = self.tail.is_none() && self.head_activation.is_none();
+        (plain && self.body_norm.is_none()).then_some(DirectParts {
+            head: &self.head,
+            body: &self.body,
+            body_conv: &self.body_conv,
+            upsample: conv,
+        })
+    }
+}
+
 impl Generator for ResidualUpscaler {
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
         let mut features = self.head.forward(input.clone());

@@ -68,6 +68,8 @@ pub struct Receipt {
     pub model: String,
     /// Device that ran it.
     pub device: String,
+    /// What computed the network there.
+    pub kernels: String,
     /// Runs of the network.
     pub tiles: usize,
     /// From the first tile to the last.
@@ -109,6 +111,7 @@ pub fn upscale(
             reason: format!("it works on {} channels instead of 3", network.channels()),
         });
     }
+    let kernels = network.kernels();
     let tiles = tiled::tiles(&task, &*network)?;
     let count = tiles.len();
     monitor.start(&Start {
@@ -135,6 +138,7 @@ pub fn upscale(
         output_size: output,
         model: model.name().to_owned(),
         device: device.name().to_owned(),
+        kernels,
         tiles: count,
         seconds,
         megapixels_per_second: f64::from(output.0) * f64::from(output.1) / 1e6 / seconds,
