@@ -10,14 +10,18 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use burn::tensor::{
-    Device, DeviceKind, Tensor, TensorData, activation::relu, module::conv2d, ops::ConvOptions,
+use burn::{
+    nn::{PReluConfig, PixelShuffleConfig},
+    tensor::{Device, DeviceKind, Tensor, TensorData, module::conv2d, ops::ConvOptions},
 };
 use burn_wgpu::WgpuBackend;
 use serde::Serialize;
 use wgpu::{Backend, Backends, DeviceType};
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    net::blocks::enlarge_bilinear,
+};
 
 /// Name of the CPU, as a device.
 pub const CPU: &str = "CPU";
@@ -197,16 +201,25 @@ fn memory(_adapter: &wgpu::Adapter) -> Option<u64> {
 pub struct Chosen {
     name: String,
     device: Device,
-    is_gpu: bool,
+    class: Class,
     /// Why it is not what might be expected, for the user.
     note: Option<String>,
+}
+
+/// What a device is like to work on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Cpu,
+    Gpu,
+    /// A graphics interface computed by the CPU.
+    Software,
 }
 
 impl Chosen {
     /// The CPU.
     #[must_use]
     pub fn cpu() -> Self {
-        Self { name: CPU.to_owned(), device: Device::flex(), is_gpu: false, note: None }
+        Self { name: CPU.to_owned(), device: Device::flex(), class: Class::Cpu, note: None }
     }
 
     /// By the user's word: `auto`, `gpu`, `cpu` or the name of an adapter (a
@@ -218,7 +231,9 @@ impl Chosen {
     /// # Errors
     /// [`Error::DeviceUnknown`] or [`Error::Device`]; never for `auto` and `cpu`.
     pub fn by_name(name: &str) -> Result<Self> {
-        match name {
+        let name = name.trim();
+        match name.to_lowercase().as_str() {
+            "" => Err(Error::DeviceUnknown { name: "(no name)".to_owned() }),
             "cpu" => Ok(Self::cpu()),
             "auto" => Ok(match Self::best_gpu() {
                 Ok(gpu) => gpu,
@@ -228,11 +243,10 @@ impl Chosen {
                 name: name.to_owned(),
                 reason: note.unwrap_or_else(|| "this machine has no GPU with a driver".to_owned()),
             }),
-            _ => {
-                let wanted = name.to_lowercase();
+            wanted => {
                 let found = adapters()
                     .into_iter()
-                    .find(|adapter| adapter.name.to_lowercase().contains(&wanted));
+                    .find(|adapter| adapter.name.to_lowercase().contains(wanted));
                 let adapter =
                     found.ok_or_else(|| Error::DeviceUnknown { name: name.to_owned() })?;
                 Self::of(&adapter)
@@ -267,7 +281,7 @@ impl Chosen {
         Ok(Self {
             name: adapter.name.clone(),
             device: adapter.open()?,
-            is_gpu: adapter.is_gpu(),
+            class: if adapter.is_gpu() { Class::Gpu } else { Class::Software },
             note: None,
         })
     }
@@ -290,15 +304,25 @@ impl Chosen {
         &self.device
     }
 
+    /// Whether kernels are compiled and tuned for each size of tile.
+    #[must_use]
+    pub const fn tunes_kernels(&self) -> bool {
+        !matches!(self.class, Class::Cpu)
+    }
+
     /// Side of a tile that keeps the device busy and still lets a job be
     /// cancelled within about a second.
     #[must_use]
     pub const fn default_tile(&self) -> u32 {
-        if self.is_gpu { 512 } else { 256 }
+        match self.class {
+            Class::Cpu => 384,
+            Class::Gpu => 512,
+            Class::Software => 128,
+        }
     }
 }
 
-/// Two convolutions with fixed weights over a fixed picture.
+/// What the generators are made of, with fixed weights, over a fixed picture.
 fn known_tile(device: &Device) -> Result<Vec<f32>, String> {
     let wave = |count: usize, step: f32| -> Vec<f32> {
         (0..count).map(|i| (i as f32 * step).sin()).collect()
@@ -309,8 +333,10 @@ fn known_tile(device: &Device) -> Result<Vec<f32>, String> {
     };
     let same = || ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
     let picture = tensor([1, 3, 24, 40], 0.37);
-    let features = conv2d(picture, tensor([16, 3, 3, 3], 0.71) * 0.3, None, same());
-    let answer = conv2d(relu(features), tensor([12, 16, 3, 3], 1.13) * 0.5, None, same());
+    let features = conv2d(picture.clone(), tensor([16, 3, 3, 3], 0.71) * 0.3, None, same());
+    let features = PReluConfig::new().init(device).forward(features);
+    let answer = conv2d(features, tensor([12, 16, 3, 3], 1.13) * 0.5, None, same());
+    let answer = PixelShuffleConfig::new(2).init().forward(answer) + enlarge_bilinear(picture, 2);
     let answer = answer.try_into_data().map_err(|error| error.to_string())?;
     answer.try_into_vec::<f32>().map_err(|error| format!("{error:?}"))
 }

@@ -5,7 +5,10 @@
 //! the command line and the window print the same words. The technical cause is
 //! kept in [`std::error::Error::source`].
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 /// Result of anything that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -14,26 +17,33 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The user asked the job to stop. Never shown as an error.
+    /// The user asked the job to stop.
     #[error("cancelled")]
     Cancelled,
 
     /// There is nothing at this path.
-    #[error("there is no file {}", path.display())]
+    #[error("there is no file {}", shown(path))]
     Missing {
         /// The path as the user gave it.
         path: PathBuf,
     },
 
+    /// A picture or model was expected and the path is a pipe or a device.
+    #[error("this is not a file: {}", shown(path))]
+    NotAFile {
+        /// The path as the user gave it.
+        path: PathBuf,
+    },
+
     /// A picture was expected and the path is a folder.
-    #[error("a folder was given where a picture is needed: {}", path.display())]
+    #[error("a folder was given where a picture is needed: {}", shown(path))]
     Directory {
         /// The path as the user gave it.
         path: PathBuf,
     },
 
     /// The operating system refused to hand over the bytes.
-    #[error("cannot read {}", path.display())]
+    #[error("cannot read {}", shown(path))]
     Read {
         /// The file.
         path: PathBuf,
@@ -43,14 +53,14 @@ pub enum Error {
     },
 
     /// The content is not a picture in a format we read.
-    #[error("this is not a JPEG, PNG, WebP, TIFF or BMP picture: {}", path.display())]
+    #[error("this is not a JPEG, PNG, WebP, TIFF or BMP picture: {}", shown(path))]
     NotAPicture {
         /// The file.
         path: PathBuf,
     },
 
     /// The file starts as a picture but cannot be decoded to its end.
-    #[error("the picture is damaged or cut off: {}", path.display())]
+    #[error("the picture is damaged or cut off: {}", shown(path))]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -60,7 +70,7 @@ pub enum Error {
     },
 
     /// A kind of a known format that is not read.
-    #[error("this kind of picture file is not supported: {}", path.display())]
+    #[error("this kind of picture file is not supported: {}", shown(path))]
     Unsupported {
         /// The file.
         path: PathBuf,
@@ -70,7 +80,7 @@ pub enum Error {
     },
 
     /// Decoding would take more memory than [`crate::picture::MAX_DECODED_BYTES`].
-    #[error("the picture is too large to open safely{}: {}", in_pixels(size.as_ref()), path.display())]
+    #[error("the picture is too large to open safely{}: {}", in_pixels(size.as_ref()), shown(path))]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -79,14 +89,17 @@ pub enum Error {
     },
 
     /// The file name does not tell a format that can be written.
-    #[error("no picture format is known by this ending: {}", path.display())]
+    #[error("no picture format is known by this ending: {}", shown(path))]
     UnknownFormat {
         /// The output path.
         path: PathBuf,
     },
 
     /// The result does not fit into the format the user asked for.
-    #[error("{format} cannot hold {width} x {height} pixels (at most {limit} a side): {}", path.display())]
+    #[error(
+        "{format} cannot hold {width} x {height} pixels (at most {limit} a side): {}",
+        shown(path)
+    )]
     FormatLimit {
         /// The output path.
         path: PathBuf,
@@ -101,21 +114,21 @@ pub enum Error {
     },
 
     /// The output exists and overwriting was not asked for.
-    #[error("the file exists already: {}", path.display())]
+    #[error("the file exists already: {}", shown(path))]
     Exists {
         /// The output path.
         path: PathBuf,
     },
 
     /// The output is the picture that is being read.
-    #[error("the result would replace the photo it is made from: {}", path.display())]
+    #[error("the result would replace the photo it is made from: {}", shown(path))]
     OutputIsInput {
         /// The path.
         path: PathBuf,
     },
 
     /// The disk is full.
-    #[error("the disk is full, nothing was written: {}", path.display())]
+    #[error("the disk is full, nothing was written: {}", shown(path))]
     DiskFull {
         /// The output path.
         path: PathBuf,
@@ -124,8 +137,15 @@ pub enum Error {
         source: io::Error,
     },
 
+    /// The name of the output is longer than the file system takes.
+    #[error("the name of the result is too long: {}", shown(path))]
+    NameTooLong {
+        /// The output path.
+        path: PathBuf,
+    },
+
     /// The folder or file cannot be written.
-    #[error("cannot write {}", path.display())]
+    #[error("cannot write {}", shown(path))]
     Write {
         /// The output path.
         path: PathBuf,
@@ -182,14 +202,14 @@ pub enum Error {
     Setting(String),
 
     /// No picture was found where several were expected.
-    #[error("there are no pictures in {}", path.display())]
+    #[error("there are no pictures in {}", shown(path))]
     NoPictures {
         /// The folder.
         path: PathBuf,
     },
 
     /// Two pictures that belong together do not match.
-    #[error("{reason}: {}", path.display())]
+    #[error("{reason}: {}", shown(path))]
     Mismatch {
         /// The picture.
         path: PathBuf,
@@ -206,6 +226,12 @@ pub enum Error {
     Panic(String),
 }
 
+/// A path for a message, which must stay one line whatever a file is called.
+fn shown(path: &Path) -> String {
+    let text = path.display().to_string();
+    if text.chars().any(char::is_control) { text.escape_debug().to_string() } else { text }
+}
+
 /// A size for a message; nothing where it is unknown.
 fn in_pixels(size: Option<&(u32, u32)>) -> String {
     size.map_or_else(String::new, |(width, height)| format!(" ({width} x {height} pixels)"))
@@ -218,6 +244,7 @@ impl Error {
         Some(match self {
             Self::Cancelled => return None,
             Self::Missing { .. } => "check the name and the folder".into(),
+            Self::NotAFile { .. } => "save it to a file first and name that".into(),
             Self::Directory { .. } => "name one picture in it".into(),
             Self::Read { .. } => {
                 "check that you may read it and that the drive is connected".into()
@@ -232,6 +259,7 @@ impl Error {
             Self::Exists { .. } => "choose another name or add --overwrite".into(),
             Self::OutputIsInput { .. } => "choose another name for the result".into(),
             Self::DiskFull { .. } => "free some space or choose another drive".into(),
+            Self::NameTooLong { .. } => "choose a shorter one with -o".into(),
             Self::Write { .. } => "choose a folder that you may write to".into(),
             Self::ModelUnknown { known, .. } => format!("shipped models: {known}"),
             Self::Model { .. } => "get the file again, or choose another model".into(),
@@ -277,6 +305,7 @@ impl Error {
             io::ErrorKind::StorageFull
             | io::ErrorKind::QuotaExceeded
             | io::ErrorKind::FileTooLarge => Self::DiskFull { path, source },
+            io::ErrorKind::InvalidFilename => Self::NameTooLong { path },
             _ => Self::Write { path, source },
         }
     }

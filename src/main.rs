@@ -9,6 +9,8 @@ fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error,eframe=off"))
         .init();
+    // What panics is caught where it matters and told in a sentence.
+    std::panic::set_hook(Box::new(|panic| log::debug!("{panic}")));
     if let Some(command) = &arguments.command {
         return cli::run(command);
     }

@@ -15,7 +15,8 @@ pub struct Score {
 }
 
 impl Score {
-    /// Scores `result` against `original`; both must have one size.
+    /// Scores `result` against `original`; both must have one size, and of it at least
+    /// [`SMALLEST`] pixels left after shaving.
     ///
     /// `shave` border pixels do not count: the scale, in super-resolution.
     #[must_use]
@@ -45,8 +46,6 @@ struct Luma {
 impl Luma {
     fn of(picture: &RgbImage, shave: u32) -> Self {
         let (width, height) = picture.dimensions();
-        // A picture too small to shave is scored whole rather than not at all.
-        let shave = if width.min(height) > 2 * shave { shave } else { 0 };
         let (inner_width, inner_height) = (width - 2 * shave, height - 2 * shave);
         let mut values = Vec::with_capacity((inner_width * inner_height) as usize);
         for y in shave..height - shave {
@@ -67,6 +66,9 @@ fn psnr(a: &Luma, b: &Luma) -> f64 {
 /// Side of the Gaussian window of SSIM.
 const WINDOW: usize = 11;
 
+/// The smallest side that can be scored, after shaving.
+pub const SMALLEST: u32 = WINDOW as u32;
+
 /// Z. Wang et al., "Image quality assessment: from error visibility to
 /// structural similarity", 2004: 11x11 Gaussian of sigma 1.5, K1 = 0.01,
 /// K2 = 0.03, only windows that lie inside the picture.
@@ -78,9 +80,6 @@ fn ssim(a: &Luma, b: &Luma) -> f64 {
     let sum: f64 = kernel.iter().sum();
     kernel.iter_mut().for_each(|weight| *weight /= sum);
 
-    if a.width < WINDOW || a.height < WINDOW {
-        return if a.values == b.values { 1.0 } else { f64::NAN };
-    }
     let product = |f: &dyn Fn(f64, f64) -> f64| {
         let plane: Vec<f64> = a.values.iter().zip(&b.values).map(|(&a, &b)| f(a, b)).collect();
         blur(&plane, a.width, a.height, &kernel)

@@ -30,7 +30,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            model: crate::settings::DEFAULT_MODEL.to_owned(),
+            model: DEFAULT_MODEL.to_owned(),
             device: "auto".to_owned(),
             dark: true,
             sharp_pixels: false,
@@ -125,6 +125,12 @@ impl PendingFile {
     /// # Errors
     /// [`Error::Write`] where the folder is missing or read-only.
     pub fn create(target: &Path) -> Result<Self> {
+        // Found out now, not when a long job is done.
+        if let Err(error) = std::fs::symlink_metadata(target)
+            && error.kind() == io::ErrorKind::InvalidFilename
+        {
+            return Err(Error::write(target, error));
+        }
         let folder = match target.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
@@ -159,6 +165,11 @@ impl PendingFile {
         let Self { temporary, target } = self;
         temporary.as_file().sync_all().map_err(|error| Error::write(&target, error))?;
         if existing == Existing::Replace {
+            // Whoever made the old file has chosen who may read it.
+            if let Ok(old) = std::fs::metadata(&target) {
+                let kept = temporary.as_file().set_permissions(old.permissions());
+                kept.map_err(|error| Error::write(&target, error))?;
+            }
             return match temporary.persist(&target) {
                 Ok(_) => Ok(target),
                 Err(failed) => Err(Error::write(target, failed.error)),
@@ -188,11 +199,12 @@ fn numbered(path: &Path, number: u32) -> PathBuf {
     if number == 0 {
         return path.to_owned();
     }
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let name = match path.extension() {
-        Some(extension) => format!("{stem}-{number}.{}", extension.to_string_lossy()),
-        None => format!("{stem}-{number}"),
-    };
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push(format!("-{number}"));
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
     path.with_file_name(name)
 }
 
@@ -203,7 +215,7 @@ fn numbered(path: &Path, number: u32) -> PathBuf {
 pub fn free_name(path: &Path) -> PathBuf {
     (0..)
         .map(|number| numbered(path, number))
-        .find(|name| !name.exists())
+        .find(|name| std::fs::symlink_metadata(name).is_err())
         .unwrap_or_else(|| path.to_owned())
 }
 

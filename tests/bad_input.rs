@@ -27,7 +27,6 @@ fn assert_refused(output: &Output, name: &str, folder: &Path, before: &[String])
 fn refuse(name: &str, content: &[u8]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
-    fs::File::create(&path).unwrap();
     std::io::Write::write_all(&mut fs::File::create(&path).unwrap(), content).unwrap();
     let before = files(folder.path());
     let output = upscale(&path, &[]);
@@ -231,4 +230,110 @@ fn settings_out_of_range_and_wrong_usage() {
         let output = pixmend().args(&usage).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{usage:?}");
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn pipes_and_devices_are_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let photo = write(folder.path(), "photo.png", &picture(20, 20));
+    let pipe = folder.path().join("pipe.png");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let before = files(folder.path());
+    assert_refused(&upscale(&pipe, &[]), "pipe.png", folder.path(), &before);
+    let as_model = upscale(&photo, &["--model", pipe.to_str().unwrap()]);
+    assert_refused(&as_model, "pipe.png", folder.path(), &before);
+}
+
+#[cfg(unix)]
+#[test]
+fn names_that_are_too_long_or_hold_control_characters() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = format!("{}.png", "x".repeat(250));
+    let photo = write(folder.path(), &name, &picture(20, 20));
+    let before = files(folder.path());
+    // The result's name would have three characters more than any file may.
+    assert_refused(&upscale(&photo, &[]), "too long", folder.path(), &before);
+    let folder = tempfile::tempdir().unwrap();
+    let output = upscale(&folder.path().join("two\nlines\x1b[31m.png"), &[]);
+    assert_refused(&output, "two\\nlines", folder.path(), &[]);
+}
+
+#[test]
+fn models_with_wrong_types_shapes_and_strange_words() {
+    use safetensors::{Dtype, serialize, tensor::TensorView};
+    let folder = tempfile::tempdir().unwrap();
+    let photo = write(folder.path(), "photo.png", &picture(20, 20));
+    let zeros = vec![0_u8; 1 << 16];
+    let shapes = |channels: usize| {
+        let mut shapes = vec![
+            ("head.weight".to_owned(), vec![channels, 3, 3, 3]),
+            ("head.bias".to_owned(), vec![channels]),
+        ];
+        for (name, outputs) in [("body_conv", channels), ("upsample", 48)] {
+            shapes.push((format!("{name}.weight"), vec![outputs, channels, 3, 3]));
+            shapes.push((format!("{name}.bias"), vec![outputs]));
+        }
+        shapes
+    };
+    let words = |channels: usize, architecture: &str| {
+        let pairs = [
+            ("architecture", architecture.to_owned()),
+            ("activation", "prelu".to_owned()),
+            ("skip", "bilinear".to_owned()),
+            ("channels", channels.to_string()),
+            ("blocks", "0".to_owned()),
+            ("scale", "4".to_owned()),
+        ];
+        Some(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+    };
+    let mut without_bias = shapes(4);
+    without_bias.retain(|(name, _)| name != "head.bias");
+    let mut extra = shapes(4);
+    extra.push(("evil\n\x1b[31m".to_owned(), vec![1]));
+    for (name, channels, dtype, shapes, architecture) in [
+        ("zero.safetensors", 0, Dtype::F32, shapes(0), "residual"),
+        ("half.safetensors", 4, Dtype::F16, shapes(4), "residual"),
+        ("nobias.safetensors", 4, Dtype::F32, without_bias, "residual"),
+        ("extra.safetensors", 4, Dtype::F32, extra, "residual"),
+        ("words.safetensors", 4, Dtype::F32, shapes(4), "two\nlines"),
+    ] {
+        let views = shapes.iter().map(|(name, shape)| {
+            let bytes = shape.iter().product::<usize>() * dtype.bitsize() / 8;
+            (name.clone(), TensorView::new(dtype, shape.clone(), &zeros[..bytes]).unwrap())
+        });
+        let bytes = serialize(views, words(channels, architecture)).unwrap();
+        let path = folder.path().join(name);
+        std::io::Write::write_all(&mut fs::File::create(&path).unwrap(), &bytes).unwrap();
+        let before = files(folder.path());
+        let output = upscale(&photo, &["--model", path.to_str().unwrap()]);
+        assert_refused(&output, name, folder.path(), &before);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn being_told_to_stop_leaves_nothing_even_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let photo = write(folder.path(), "photo.png", &picture(2500, 1200));
+    let before = files(folder.path());
+    let mut run = pixmend()
+        .arg("upscale")
+        .arg(&photo)
+        .args(["--device", "cpu"])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Once the unfinished file is there, the job is under way.
+    let start = std::time::Instant::now();
+    while files(folder.path()) == before {
+        assert!(start.elapsed().as_secs() < 60);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    for _ in 0..2 {
+        let told = std::process::Command::new("kill").arg(run.id().to_string()).status();
+        assert!(told.unwrap().success());
+    }
+    assert_eq!(run.wait().unwrap().code(), Some(1));
+    assert_eq!(files(folder.path()), before);
 }

@@ -178,3 +178,40 @@ fn eval_scores_pictures_it_is_given() {
     write(&low, "a.png", &picture(16, 16));
     assert!(run(&["--lr", low.to_str().unwrap()]).status.success());
 }
+
+#[cfg(unix)]
+#[test]
+fn a_closed_output_is_no_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let photo = write(folder.path(), "photo.png", &picture(20, 20));
+    let script = r#""$0" upscale "$1" --device cpu --json 2>/dev/full | true; "$0" upscale "$1" --device cpu --json >/dev/full"#;
+    let output = std::process::Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_pixmend")])
+        .arg(&photo)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "the report could not be written");
+    assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
+    assert_eq!(files(folder.path()).len(), 3, "both results are there");
+}
+
+#[test]
+fn devices_are_named_in_any_case() {
+    let folder = tempfile::tempdir().unwrap();
+    let photo = write(folder.path(), "photo.png", &picture(20, 20));
+    let run = |name: &str| pixmend().arg("upscale").arg(&photo).args(["--device", name]).output();
+    assert!(run("CPU").unwrap().status.success());
+    assert_eq!(run("").unwrap().status.code(), Some(1), "no name is not every name");
+}
+
+#[test]
+fn very_small_scales_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let photo = write(folder.path(), "photo.png", &picture(260, 700));
+    for scale in ["0.5", "0.022", "0.003"] {
+        let output = upscale(&photo, &["--scale", scale]);
+        assert!(output.status.success(), "{scale}: {}", stderr(&output));
+    }
+    let small = image::open(folder.path().join("photo-0.022x.png")).unwrap();
+    assert_eq!(small.dimensions(), (6, 15));
+}

@@ -146,7 +146,7 @@ fn the_window_s_path_and_the_command_write_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let mut workers = Workers::start(|| {}).unwrap();
     for extension in ["png", "jpg", "tif", "webp", "bmp"] {
-        let path = write(folder.path(), &format!("photo.{extension}"), &picture(300, 280));
+        let path = write(folder.path(), &format!("photo.{extension}"), &picture(600, 500));
         assert!(command(&path, &[]).status.success());
         let by_command =
             std::fs::read(folder.path().join(format!("photo-4x.{extension}"))).unwrap();

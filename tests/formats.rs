@@ -77,8 +77,9 @@ fn jpeg_is_close_and_transparency_is_laid_on_white() {
 #[test]
 fn profile_and_exif_survive_and_orientation_is_reset() {
     let folder = tempfile::tempdir().unwrap();
-    let metadata =
-        Metadata { icc: Some((0..=255).cycle().take(700).collect()), exif: Some(exif(1)) };
+    let mut icc: Vec<u8> = (0..=255).cycle().take(700).collect();
+    icc[16..20].copy_from_slice(b"RGB ");
+    let metadata = Metadata { icc: Some(icc), exif: Some(exif(1)) };
     for from in [Format::Jpeg, Format::Png, Format::WebP, Format::Tiff] {
         let source = folder.path().join(format!("from.{}", from.extension()));
         save(&source, &picture(20, 12).into(), metadata.clone());
@@ -159,4 +160,47 @@ fn transparent_pictures_keep_soft_edges_without_halos() {
         clear += u32::from(alpha == 0);
     }
     assert!(soft > 100 && clear > 5_000, "{soft} {clear}");
+}
+
+#[test]
+fn a_prefixed_exif_block_is_understood_and_a_turned_thumbnail_cut_off() {
+    let folder = tempfile::tempdir().unwrap();
+    // Orientation 6 with a second directory, behind what only JPEG should put before it.
+    let mut block = exif(6);
+    let next = 8 + 2 + 3 * 12;
+    let thumbnail = block.len() as u32;
+    block[next..next + 4].copy_from_slice(&thumbnail.to_le_bytes());
+    block.extend([1, 0, 0x12, 1, 3, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+    let path = folder.path().join("a.png");
+    let mut encoder = image::codecs::png::PngEncoder::new(std::fs::File::create(&path).unwrap());
+    encoder.set_exif_metadata([b"Exif\0\0".as_slice(), &block].concat()).unwrap();
+    encoder.write_image(&picture(12, 8), 12, 8, ColorType::Rgb8.into()).unwrap();
+    let read = Picture::open(&path).unwrap();
+    assert_eq!(read.size(), (8, 12), "it is turned");
+    let kept = read.metadata.exif.unwrap();
+    assert!(kept.starts_with(b"II"));
+    assert_eq!(kept[next..next + 4], [0; 4], "the thumbnail would lie on its side");
+    assert_eq!(read_exif(&kept).1, Some(1));
+}
+
+#[test]
+fn a_profile_for_other_pixels_is_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let profile = |space: &[u8; 4]| {
+        let mut icc = vec![0; 300];
+        icc[16..20].copy_from_slice(space);
+        Metadata { icc: Some(icc), exif: None }
+    };
+    let grey: DynamicImage = DynamicImage::from(picture(12, 8)).into_luma8().into();
+    for (name, pixels, space, kept) in [
+        ("rgb.png", &picture(12, 8).into(), b"RGB ", true),
+        ("cmyk.png", &picture(12, 8).into(), b"CMYK", false),
+        ("grey.png", &grey, b"GRAY", true),
+        ("wrong.png", &grey, b"RGB ", false),
+    ] {
+        let path = folder.path().join(name);
+        assert_eq!(Format::Png.losses(pixels.color(), &profile(space)).is_empty(), kept);
+        save(&path, pixels, profile(space));
+        assert_eq!(Picture::open(&path).unwrap().metadata.icc.is_some(), kept, "{name}");
+    }
 }

@@ -130,7 +130,7 @@ fn set5_scores_what_the_starter_was_measured_at() {
         &Model::find("starter").unwrap(),
         &Chosen::cpu(),
         &UpscaleOptions::default(),
-        |_, _, _| {},
+        |_| Ok(()),
     )
     .unwrap();
     assert!((evaluation.mean.psnr - expected).abs() < 0.02, "{}", evaluation.mean.psnr);

@@ -74,7 +74,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
                 format!("{name} ({backend}, {kind}, {memory}): {test}")
             }
         };
-        print_line(&line);
+        print_line(&line)?;
     }
     Ok(())
 }

@@ -46,27 +46,21 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         )
     };
     if !arguments.json {
-        print_line(&format!("PSNR in dB and SSIM on Y, {} border pixels shaved", arguments.scale));
+        print_line(&format!("PSNR in dB and SSIM on Y, {} border pixels shaved", arguments.scale))?;
         print_line(&format!(
             "{:<20} {:>8} {:>8} {:>10} {:>8}",
             "picture", "PSNR", "SSIM", "bicubic", "SSIM"
-        ));
+        ))?;
     }
-    let evaluation = evaluate(
-        &arguments.hr,
-        arguments.lr.as_deref(),
-        &model,
-        &device,
-        &options,
-        |_, _, row| {
-            if !arguments.json {
-                print_line(&line(&row.name, row.score, row.bicubic));
+    let evaluation =
+        evaluate(&arguments.hr, arguments.lr.as_deref(), &model, &device, &options, |row| {
+            if arguments.json {
+                return Ok(());
             }
-        },
-    )?;
+            print_line(&line(&row.name, row.score, row.bicubic))
+        })?;
     if arguments.json {
         return print_json(&evaluation);
     }
-    print_line(&line("mean", evaluation.mean, evaluation.bicubic));
-    Ok(())
+    print_line(&line("mean", evaluation.mean, evaluation.bicubic))
 }

@@ -1,14 +1,22 @@
 //! The command line: the same engine without a window.
 
 use std::{
+    io::Write as _,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     process::ExitCode,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use clap::{Parser, Subcommand};
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    restore::tiled::panic_text,
+};
 
 mod devices;
 mod eval;
@@ -42,12 +50,13 @@ pub enum Command {
 /// Runs a command; failures are printed as one sentence.
 #[must_use]
 pub fn run(command: &Command) -> ExitCode {
-    let result = match command {
+    // Decoders and drivers may panic on what they are given.
+    let result = catch_unwind(AssertUnwindSafe(|| match command {
         Command::Upscale(arguments) => upscale::run(arguments),
         Command::Devices(arguments) => devices::run(arguments),
         Command::Eval(arguments) => eval::run(arguments),
-    };
-    match result {
+    }));
+    match result.unwrap_or_else(|panic| Err(Error::Panic(panic_text(&*panic)))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report(&error);
@@ -58,23 +67,23 @@ pub fn run(command: &Command) -> ExitCode {
 
 /// Prints an error as one sentence, and its technical causes to the log.
 pub fn report(error: &Error) {
-    eprintln!("pixmend: {}", error.sentence());
+    tell(&format!("pixmend: {}", error.sentence()));
     for cause in error.causes() {
         log::info!("caused by: {cause}");
     }
 }
 
-/// A flag that Ctrl+C sets; a second Ctrl+C ends the program at once.
+/// A line for the user beside the command's result. Without anyone to read it, it is lost.
+fn tell(line: &str) {
+    let _lost = writeln!(std::io::stderr(), "{line}");
+}
+
+/// A flag that Ctrl+C and a request to end set: the job then stops before its next tile and
+/// takes its unfinished file with it.
 fn interrupted() -> Arc<AtomicBool> {
-    use std::sync::atomic::Ordering;
     let flag = Arc::new(AtomicBool::new(false));
     let set = flag.clone();
-    let installed = ctrlc::set_handler(move || {
-        if set.swap(true, Ordering::Relaxed) {
-            #[expect(clippy::exit, reason = "the user insists; temporary files are named as such")]
-            std::process::exit(130);
-        }
-    });
+    let installed = ctrlc::set_handler(move || set.store(true, Ordering::Relaxed));
     if let Err(error) = installed {
         log::warn!("Ctrl+C cannot be caught: {error}");
     }
@@ -82,15 +91,18 @@ fn interrupted() -> Arc<AtomicBool> {
 }
 
 /// Prints a value as one JSON object on standard output.
-#[expect(clippy::print_stdout, reason = "the output of a command")]
 fn print_json(value: &impl serde::Serialize) -> Result<()> {
     let text = serde_json::to_string(value).map_err(|error| Error::Setting(error.to_string()))?;
-    println!("{text}");
-    Ok(())
+    print_line(&text)
 }
 
-/// Prints a line of a command's result on standard output.
-#[expect(clippy::print_stdout, reason = "the output of a command")]
-fn print_line(line: &str) {
-    println!("{line}");
+/// Prints a line of a command's result on standard output. A reader that has heard enough and
+/// closed its end is no failure.
+fn print_line(line: &str) -> Result<()> {
+    match writeln!(std::io::stdout(), "{line}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::write("standard output", error))
+        }
+        _ => Ok(()),
+    }
 }

@@ -12,7 +12,7 @@ use std::{
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::{interrupted, print_json};
+use super::{interrupted, print_json, tell};
 use crate::{
     device::Chosen,
     error::{Error, Result},
@@ -53,7 +53,7 @@ pub struct Arguments {
 
 #[derive(Serialize)]
 struct Report {
-    output: PathBuf,
+    output: String,
     #[serde(flatten)]
     receipt: Receipt,
     peak_memory_bytes: Option<u64>,
@@ -78,7 +78,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     if path.is_dir() {
         return Err(Error::Directory { path });
     }
-    if existing == Existing::Refuse && path.exists() {
+    // A link that leads nowhere takes the name, too.
+    if existing == Existing::Refuse && path.symlink_metadata().is_ok() {
         return Err(Error::Exists { path });
     }
     if same_file(&path, &arguments.input) {
@@ -87,13 +88,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let format =
         Format::of_path(&path).ok_or_else(|| Error::UnknownFormat { path: path.clone() })?;
     format.check_size(size.0, size.1, &path)?;
-    for loss in format.losses(picture.pixels.color(), &picture.metadata) {
-        eprintln!("note: {loss}");
-    }
-
     let device = Chosen::by_name(&arguments.device)?;
     if let Some(note) = device.note() {
-        eprintln!("note: {note}");
+        tell(&format!("note: {note}"));
     }
     let mut monitor = ToFile {
         path: &path,
@@ -104,17 +101,24 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     };
     let receipt = restore::upscale(&picture, &model, &device, &options, &mut monitor)?;
     let output = monitor.finish(existing)?;
-    if arguments.json {
-        return print_json(&Report { output, receipt, peak_memory_bytes: peak_memory() });
+    for loss in format.losses(picture.pixels.color(), &picture.metadata) {
+        tell(&format!("note: {loss}"));
     }
-    eprintln!(
+    if arguments.json {
+        return print_json(&Report {
+            output: output.to_string_lossy().into_owned(),
+            receipt,
+            peak_memory_bytes: peak_memory(),
+        });
+    }
+    tell(&format!(
         "{} ({} x {} pixels, {:.1} s on {})",
         output.display(),
         size.0,
         size.1,
         receipt.seconds,
         receipt.device
-    );
+    ));
     Ok(())
 }
 
@@ -197,7 +201,7 @@ impl Monitor for ToFile<'_> {
     }
 
     fn note(&mut self, note: &str) {
-        self.bar.suspend(|| eprintln!("note: {note}"));
+        self.bar.suspend(|| tell(&format!("note: {note}")));
     }
 }
 

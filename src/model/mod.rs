@@ -67,8 +67,8 @@ impl Model {
         let about = std::fs::metadata(path).map_err(|error| Error::read(path, error))?;
         let name = path.display().to_string();
         let refused = |reason: &str| Error::Model { name: name.clone(), reason: reason.to_owned() };
-        if about.is_dir() {
-            return Err(refused("it is a folder"));
+        if !about.is_file() {
+            return Err(refused("it is not a file"));
         }
         if about.len() > MAX_FILE_BYTES {
             return Err(refused("it is larger than any model this program runs"));

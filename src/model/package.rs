@@ -14,7 +14,7 @@ use burn::{
     store::{KeyRemapper, ModuleSnapshot as _, PyTorchToBurnAdapter, SafetensorsStore},
     tensor::Device,
 };
-use safetensors::SafeTensors;
+use safetensors::{Dtype, SafeTensors};
 
 use crate::net::{
     blocks::ActivationKind,
@@ -37,7 +37,7 @@ pub(super) fn config_of(weights: &[u8]) -> Result<ResidualConfig, String> {
     };
     let expect = |key: &str, known: &str| match text(key)? {
         value if value == known => Ok(()),
-        value => Err(format!("its {key} is \"{value}\", which is not known here")),
+        value => Err(format!("its {key} is {value:?}, which is not known here")),
     };
     expect("architecture", "residual")?;
     expect("activation", "prelu")?;
@@ -46,23 +46,42 @@ pub(super) fn config_of(weights: &[u8]) -> Result<ResidualConfig, String> {
     if !(1..=16).contains(&scale) {
         return Err(format!("its scale of {scale} is out of range"));
     }
+    if channels == 0 {
+        return Err("it has no channels".to_owned());
+    }
 
-    let holds = |name: &str, shape: &[usize]| match tensors.tensor(name) {
-        Ok(tensor) if tensor.shape() == shape => Ok(()),
-        Ok(tensor) => Err(format!(
-            "its tensor {name} has the shape {:?} instead of {shape:?}",
-            tensor.shape()
-        )),
+    let mut left = tensors.len();
+    let mut holds = |name: &str, shape: &[usize]| match tensors.tensor(name) {
+        Ok(tensor) if tensor.dtype() != Dtype::F32 => {
+            Err(format!("its tensor {name} is of the type {:?} instead of F32", tensor.dtype()))
+        }
+        Ok(tensor) if tensor.shape() != shape => {
+            let found = tensor.shape();
+            Err(format!("its tensor {name} has the shape {found:?} instead of {shape:?}"))
+        }
+        Ok(_) => {
+            left -= 1;
+            Ok(())
+        }
         Err(_) => Err(format!("its tensor {name} is missing")),
     };
-    let square = [channels, channels, 3, 3];
-    holds("head.weight", &[channels, 3, 3, 3])?;
+    let mut conv = |name: &str, outputs: usize, inputs: usize| {
+        holds(&format!("{name}.weight"), &[outputs, inputs, 3, 3])?;
+        holds(&format!("{name}.bias"), &[outputs])
+    };
+    conv("head", channels, 3)?;
     for block in 0..blocks {
-        holds(&format!("body.{block}.conv1.weight"), &square)?;
-        holds(&format!("body.{block}.conv2.weight"), &square)?;
+        conv(&format!("body.{block}.conv1"), channels, channels)?;
+        conv(&format!("body.{block}.conv2"), channels, channels)?;
     }
-    holds("body_conv.weight", &square)?;
-    holds("upsample.weight", &[3 * scale * scale, channels, 3, 3])?;
+    conv("body_conv", channels, channels)?;
+    conv("upsample", 3 * scale * scale, channels)?;
+    for block in 0..blocks {
+        holds(&format!("body.{block}.prelu.weight"), &[channels])?;
+    }
+    if left > 0 {
+        return Err(format!("it holds {left} tensors that have no place in it"));
+    }
     Ok(ResidualConfig {
         channels,
         blocks,
@@ -88,14 +107,10 @@ pub(super) fn load(
         .skip_enum_variants(true)
         .remap(names);
     let mut network = config.init(device);
-    let applied = network
-        .load_from(&mut store)
-        .map_err(|error| format!("its tensors do not fit ({error})"))?;
-    if let Some((name, _)) = applied.missing.first() {
-        return Err(format!("its tensor {name} is missing"));
-    }
-    if let Some(name) = applied.unused.first() {
-        return Err(format!("it holds a tensor that has no place, {name}"));
-    }
+    // `config_of` has held every tensor against the network, so only a bug is left to fail.
+    network.load_from(&mut store).map_err(|error| {
+        log::error!("{error}");
+        "its tensors do not fit".to_owned()
+    })?;
     Ok(network)
 }

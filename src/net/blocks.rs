@@ -4,14 +4,10 @@ use burn::{
     module::Module,
     nn::{
         BatchNorm, BatchNormConfig, LeakyRelu, LeakyReluConfig, PRelu, PReluConfig,
-        PaddingConfig2d, Relu,
+        PaddingConfig2d, PixelShuffleConfig, Relu,
         conv::{Conv2d, Conv2dConfig},
     },
-    tensor::{
-        Device, Tensor,
-        module::interpolate,
-        ops::{InterpolateMode, InterpolateOptions},
-    },
+    tensor::{Device, Tensor, TensorData, module::conv2d, ops::ConvOptions},
 };
 use serde::{Deserialize, Serialize};
 
@@ -25,14 +21,44 @@ pub fn same_conv(input: usize, output: usize, kernel: usize, device: &Device) ->
         .init(device)
 }
 
-/// Bilinear enlargement with half-pixel centres and clamped edges.
+/// Bilinear enlargement with half-pixel centres and clamped edges, `[n, c, h, w]` to
+/// `[n, c, h * scale, w * scale]`.
+///
+/// Written as a convolution with fixed weights and a pixel shuffle: every device is good at these,
+/// while the interpolation kernels of some drivers crash.
 #[must_use]
 pub fn enlarge_bilinear(input: Tensor<4>, scale: usize) -> Tensor<4> {
-    let [_, _, height, width] = input.dims();
-    let options = InterpolateOptions::new(InterpolateMode::Bilinear)
-        .with_align_corners(false)
-        .with_output_size([height * scale, width * scale]);
-    interpolate(input, options)
+    let [_, channels, height, width] = input.dims();
+    let top = input.clone().slice([0..input.dims()[0], 0..channels, 0..1, 0..width]);
+    let bottom =
+        input.clone().slice([0..input.dims()[0], 0..channels, height - 1..height, 0..width]);
+    let tall = Tensor::cat(vec![top, input, bottom], 2);
+    let [count, _, padded, _] = tall.dims();
+    let left = tall.clone().slice([0..count, 0..channels, 0..padded, 0..1]);
+    let right = tall.clone().slice([0..count, 0..channels, 0..padded, width - 1..width]);
+    let padded = Tensor::cat(vec![left, tall, right], 3);
+
+    // Weights of the three neighbours for each position within an enlarged pixel.
+    let taps = |phase: usize| {
+        let offset = (phase as f32 + 0.5) / scale as f32 - 0.5;
+        [(-offset).max(0.0), 1.0 - offset.abs(), offset.max(0.0)]
+    };
+    let area = scale * scale;
+    let mut weights = vec![0.0_f32; channels * area * channels * 9];
+    for channel in 0..channels {
+        for position in 0..area {
+            let (down, across) = (taps(position / scale), taps(position % scale));
+            let first = ((channel * area + position) * channels + channel) * 9;
+            for k in 0..9 {
+                weights[first + k] = down[k / 3] * across[k % 3];
+            }
+        }
+    }
+    let weights = TensorData::new(weights, [channels * area, channels, 3, 3]);
+    let weights = Tensor::<4>::from_data(weights, &padded.device());
+    let options = ConvOptions::new([1, 1], [0, 0], [1, 1], 1);
+    let positions = conv2d(padded, weights, None, options);
+    PixelShuffleConfig::new(scale).init().forward(positions)
 }
 
 /// Which non-linearity a network uses.
@@ -147,5 +173,32 @@ pub fn normed(norm: Option<&BatchNorm>, input: Tensor<4>) -> Tensor<4> {
     match norm {
         Some(norm) => norm.forward(input),
         None => input,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bilinear_is_that_of_burn() {
+        use burn::tensor::{
+            module::interpolate,
+            ops::{InterpolateMode, InterpolateOptions},
+        };
+        let device = Device::flex();
+        for (height, width) in [(1, 1), (5, 7), (2, 9)] {
+            let values = (0..2 * 3 * height * width).map(|i| (i as f32 * 0.7).sin()).collect();
+            let input = TensorData::new(values, [2, 3, height, width]);
+            let input = Tensor::<4>::from_data(input, &device);
+            for scale in [1, 2, 3, 4] {
+                let options = InterpolateOptions::new(InterpolateMode::Bilinear)
+                    .with_align_corners(false)
+                    .with_output_size([height * scale, width * scale]);
+                let expected = interpolate(input.clone(), options);
+                let difference = (enlarge_bilinear(input.clone(), scale) - expected).abs().max();
+                assert!(difference.into_scalar::<f32>() < 1e-6, "{height}x{width} by {scale}");
+            }
+        }
     }
 }

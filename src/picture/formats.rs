@@ -32,6 +32,9 @@ use crate::{
 /// pixels were just made with care.
 const JPEG_QUALITY: u8 = 95;
 
+/// What fits into one segment of a JPEG beside its own header.
+const MAX_JPEG_EXIF: usize = 65_527;
+
 /// A format that is read and written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -143,6 +146,15 @@ impl Format {
         }
         if is_16_bit(color) && !is_16_bit(kept) {
             losses.push(format!("{name} has 8 bits a channel: 16 are reduced"));
+        }
+        if self == Self::Jpeg
+            && metadata.exif.as_ref().is_some_and(|exif| exif.len() > MAX_JPEG_EXIF)
+        {
+            losses.push(format!("{name} holds less EXIF than there is: it is left out"));
+        }
+        if !metadata.icc_fits(kept) {
+            losses
+                .push("the colour profile is for another kind of pixel: it is left out".to_owned());
         }
         if self == Self::Bmp && (metadata.icc.is_some() || metadata.exif.is_some()) {
             losses.push(format!("{name} holds no colour profile and no EXIF"));
@@ -356,7 +368,9 @@ fn encode(format: Format, header: &Header, file: File, queue: Receiver<Vec<u8>>)
         position: 0,
         converted: Vec::new(),
     };
-    let header = &Header { color: kept, ..header.clone() };
+    let header = &mut Header { color: kept, ..header.clone() };
+    header.metadata.drop_unfit(kept);
+    let header = &*header;
     let mut file = Output { file: BufWriter::with_capacity(1 << 20, file), failure: None };
     let encoded = match format {
         Format::Png => encode_png(header, rows, &mut file),
@@ -553,10 +567,8 @@ fn encode_jpeg(header: &Header, rows: Rows, file: &mut Output) -> io::Result<()>
     if let Some(icc) = &header.metadata.icc {
         encoder.add_icc_profile(icc).map_err(failed)?;
     }
-    if let Some(exif) = &header.metadata.exif
-        && encoder.add_exif_metadata(exif).is_err()
-    {
-        log::warn!("the EXIF block is larger than a JPEG can hold and was left out");
+    if let Some(exif) = header.metadata.exif.as_ref().filter(|exif| exif.len() <= MAX_JPEG_EXIF) {
+        encoder.add_exif_metadata(exif).map_err(failed)?;
     }
     encoder.encode_image(&source).map_err(failed)?;
     match source.state.into_inner().failure {

@@ -11,6 +11,7 @@ use std::{
     path::Path,
 };
 
+use image::{ColorType, metadata::Orientation};
 use tiff::{
     Directory, TiffResult,
     decoder::Decoder,
@@ -43,18 +44,79 @@ const DESCRIPTIVE: [Tag; 11] = [
     Tag::Copyright,
 ];
 
-/// Reads the profile of a TIFF file and gathers its tags into an EXIF block.
+/// Larger profiles are left out: real ones have kilobytes, and none may fill the memory.
+const MAX_ICC_BYTES: usize = 16 << 20;
+
+impl Metadata {
+    /// Whether the profile speaks of pixels of this kind.
+    #[must_use]
+    pub fn icc_fits(&self, color: ColorType) -> bool {
+        // Bytes 16 to 19 of a profile name its colour space (ICC.1:2022, 7.2.6).
+        let expected: &[u8] = if color.has_color() { b"RGB " } else { b"GRAY" };
+        self.icc.as_ref().is_none_or(|icc| {
+            icc.get(16..20).is_none_or(|space| space == expected) && icc.len() <= MAX_ICC_BYTES
+        })
+    }
+
+    /// Drops a profile that speaks of another kind of pixel, of CMYK for example.
+    pub fn drop_unfit(&mut self, color: ColorType) {
+        if !self.icc_fits(color) {
+            self.icc = None;
+        }
+    }
+
+    /// The orientation that the EXIF block states; it is reset there, since other programs would
+    /// turn upright pixels again. A thumbnail that would need turning too is cut off.
+    pub(super) fn take_orientation(&mut self) -> Option<Orientation> {
+        let exif = self.exif.as_mut()?;
+        if exif.starts_with(EXIF_PREFIX) {
+            // Some writers keep in PNG and WebP what only JPEG puts before the block.
+            exif.drain(..EXIF_PREFIX.len());
+        }
+        let orientation = Orientation::remove_from_exif_chunk(exif)?;
+        if orientation != Orientation::NoTransforms {
+            cut_off_thumbnail(exif);
+        }
+        Some(orientation)
+    }
+}
+
+/// Stands before an EXIF block in JPEG.
+const EXIF_PREFIX: &[u8] = b"Exif\0\0";
+
+/// Ends the chain of directories after the first: the second is that of the thumbnail.
+fn cut_off_thumbnail(exif: &mut [u8]) {
+    let little = exif.starts_with(b"II");
+    let number = |bytes: &[u8]| {
+        let join = |value: usize, byte: &u8| value << 8 | usize::from(*byte);
+        if little { bytes.iter().rev().fold(0, join) } else { bytes.iter().fold(0, join) }
+    };
+    let first = exif.get(4..8).map(number);
+    let count = first.and_then(|first| exif.get(first..first.checked_add(2)?)).map(number);
+    if let (Some(first), Some(count)) = (first, count)
+        && let Some(next) = exif.get_mut(first + 2 + 12 * count..first + 6 + 12 * count)
+    {
+        next.fill(0);
+    }
+}
+
+/// Reads the profile of a TIFF file.
 ///
 /// # Errors
-/// Whatever the TIFF reader finds wrong with the directories.
-pub fn of_tiff(path: &Path) -> TiffResult<Metadata> {
+/// Whatever the TIFF reader finds wrong with the directory.
+pub fn icc_of_tiff(path: &Path) -> TiffResult<Option<Vec<u8>>> {
     let mut decoder = Decoder::new(BufReader::new(File::open(path)?))?;
     let mut value = ValueBuffer::empty(Type::BYTE);
     let icc = decoder.image_ifd().find_tag_buf(Tag::IccProfile, &mut value)?;
-    Ok(Metadata { icc: icc.map(|_| value.as_bytes().to_vec()), exif: exif_of_tiff(&mut decoder)? })
+    Ok(icc.map(|_| value.as_bytes().to_vec()))
 }
 
-fn exif_of_tiff(decoder: &mut Decoder<BufReader<File>>) -> TiffResult<Option<Vec<u8>>> {
+/// Gathers the tags of a TIFF file into an EXIF block; `None` without any.
+///
+/// # Errors
+/// Whatever the TIFF reader finds wrong with the directories.
+pub fn exif_of_tiff(path: &Path) -> TiffResult<Option<Vec<u8>>> {
+    let mut decoder = Decoder::new(BufReader::new(File::open(path)?))?;
     let mut main = Vec::new();
     for tag in DESCRIPTIVE {
         let mut value = ValueBuffer::empty(Type::BYTE);

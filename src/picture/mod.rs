@@ -61,18 +61,23 @@ impl Picture {
     /// the EXIF orientation is applied to the pixels and reset.
     ///
     /// # Errors
-    /// [`Error::Missing`], [`Error::Directory`], [`Error::NotAPicture`],
+    /// [`Error::Missing`], [`Error::Directory`], [`Error::NotAFile`], [`Error::NotAPicture`],
     /// [`Error::Damaged`], [`Error::TooLarge`] or [`Error::Read`].
     pub fn open(path: &Path) -> Result<Self> {
         let about = std::fs::metadata(path).map_err(|error| Error::read(path, error))?;
         if about.is_dir() {
             return Err(Error::Directory { path: path.to_owned() });
         }
+        if !about.is_file() {
+            return Err(Error::NotAFile { path: path.to_owned() });
+        }
         let file = File::open(path).map_err(|error| Error::read(path, error))?;
         let mut picture = Self::read(BufReader::new(file), path)?;
         if picture.format == Format::Tiff {
             // Broken tags are no reason to refuse the pixels.
-            picture.metadata = metadata::of_tiff(path).unwrap_or_default();
+            picture.metadata.exif = metadata::exif_of_tiff(path).ok().flatten();
+            picture.metadata.icc = metadata::icc_of_tiff(path).ok().flatten();
+            picture.metadata.drop_unfit(picture.pixels.color());
         }
         picture.source = Some(path.to_owned());
         Ok(picture)
@@ -116,15 +121,19 @@ impl Picture {
             Some(source) => source.clone(),
             None => settings::pictures_folder().join(&self.name),
         };
-        let stem = source.file_stem().unwrap_or_default().to_string_lossy();
-        // An ending that names another format than the content would lie on.
-        let extension = match source.extension() {
-            Some(extension) if Format::of_path(&source) == Some(self.format) => {
-                extension.to_string_lossy().into_owned()
+        // An ending that names another format than the content would lie on, and one that names
+        // none belongs to the name.
+        let (stem, extension) = match (source.extension(), Format::of_path(&source)) {
+            (Some(extension), Some(format)) if format == self.format => {
+                (source.file_stem(), extension.to_owned())
             }
-            _ => self.format.extension().to_owned(),
+            (_, Some(_)) => (source.file_stem(), self.format.extension().into()),
+            (_, None) => (source.file_name(), self.format.extension().into()),
         };
-        source.with_file_name(format!("{stem}-{scale}x.{extension}"))
+        let mut name = stem.unwrap_or_default().to_owned();
+        name.push(format!("-{scale}x."));
+        name.push(extension);
+        source.with_file_name(name)
     }
 
     /// Width and height in pixels.
@@ -164,7 +173,9 @@ impl DecodeError {
 fn guess(reader: &mut (impl BufRead + Seek)) -> std::io::Result<Option<Format>> {
     let guessed = ImageReader::new(&mut *reader).with_guessed_format()?.format();
     reader.seek(SeekFrom::Start(0))?;
-    Ok(guessed.and_then(Format::of_image))
+    // BigTIFF, which has another version number.
+    let big = matches!(reader.fill_buf()?, [b'I', b'I', 43, 0, ..] | [b'M', b'M', 0, 43, ..]);
+    Ok(if big { Some(Format::Tiff) } else { guessed.and_then(Format::of_image) })
 }
 
 fn decode(
@@ -181,19 +192,17 @@ fn decode(
         return Err(DecodeError::TooLarge(Some(decoder.dimensions())));
     }
     // A broken profile or EXIF block is no reason to refuse the pixels.
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut metadata = Metadata {
         icc: decoder.icc_profile().ok().flatten(),
         exif: decoder.exif_metadata().ok().flatten(),
     };
+    let stated = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let orientation = metadata.take_orientation().unwrap_or(stated);
     let mut pixels = DynamicImage::from_decoder(decoder).map_err(DecodeError::Image)?;
     pixels.apply_orientation(orientation);
-    // The pixels stand upright now, and the kept EXIF must say so, or other
-    // programs turn them twice.
-    if let Some(exif) = &mut metadata.exif {
-        let _had_one = Orientation::remove_from_exif_chunk(exif);
-    }
-    Ok((normalised(pixels), metadata))
+    let pixels = normalised(pixels);
+    metadata.drop_unfit(pixels.color());
+    Ok((pixels, metadata))
 }
 
 /// Floating-point pictures become 16 bit; everything else stays what it is.

@@ -9,7 +9,7 @@ use super::{Monitor, Mosaic, Patch, UpscaleOptions, strips, upscale};
 use crate::{
     device::Chosen,
     error::{Error, Result},
-    metric::Score,
+    metric::{self, Score},
     model::Model,
     picture::{
         Format, Picture,
@@ -56,7 +56,7 @@ pub fn evaluate(
     model: &Model,
     device: &Chosen,
     options: &UpscaleOptions,
-    mut each: impl FnMut(usize, usize, &Row),
+    mut each: impl FnMut(&Row) -> Result<()>,
 ) -> Result<Evaluation> {
     let scale = options.scale as u32;
     if f64::from(scale) != options.scale || scale == 0 {
@@ -64,13 +64,13 @@ pub fn evaluate(
     }
     let files = pictures_in(originals)?;
     let mut pictures = Vec::new();
-    for (index, file) in files.iter().enumerate() {
+    for file in &files {
         let original = Picture::open(file)?.pixels.into_rgb8();
         let (width, height) = (original.width() / scale * scale, original.height() / scale * scale);
-        if width == 0 || height == 0 {
+        if width.min(height) < 2 * scale + metric::SMALLEST {
             return Err(Error::Mismatch {
                 path: file.clone(),
-                reason: format!("the picture is smaller than the scale of {scale}"),
+                reason: "the picture is too small to be scored".to_owned(),
             });
         }
         let original = crop_imm(&original, 0, 0, width, height).to_image();
@@ -85,7 +85,7 @@ pub fn evaluate(
             score: Score::of(&result, &original, scale),
             bicubic,
         };
-        each(index, files.len(), &row);
+        each(&row)?;
         pictures.push(row);
     }
     let mean = |of: fn(&Row) -> Score| Score::mean(&pictures.iter().map(of).collect::<Vec<_>>());
@@ -120,7 +120,10 @@ fn given(folder: &Path, original: &Path, size: (u32, u32)) -> Result<RgbImage> {
 
 /// The files in a folder whose ending names a picture, by name.
 fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(folder).map_err(|error| Error::read(folder, error))?;
+    let entries = std::fs::read_dir(folder).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotADirectory => Error::NoPictures { path: folder.to_owned() },
+        _ => Error::read(folder, error),
+    })?;
     let mut files: Vec<PathBuf> = entries
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
         .filter(|path| path.is_file() && Format::of_path(path).is_some())

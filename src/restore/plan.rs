@@ -30,14 +30,25 @@ pub const fn smallest_tile(margin: u32) -> u32 {
     2 * margin + 16
 }
 
+/// The smallest window that cuts a length into no more pieces than `tile` does, so that
+/// neighbours share their margins only.
+#[must_use]
+pub const fn balanced(length: u32, tile: u32, margin: u32) -> u32 {
+    if length <= tile {
+        return length;
+    }
+    let inner = length - 2 * margin;
+    inner.div_ceil(inner.div_ceil(tile - 2 * margin)) + 2 * margin
+}
+
 /// Tiles in reading order.
 ///
-/// `tile` is the side of a window and at least [`smallest_tile`]`(margin)`; a
-/// picture that is smaller in a direction is not cut in it.
+/// `tile` is width and height of a window, each at least [`smallest_tile`]`(margin)` or the
+/// picture's own; a picture that is smaller in a direction is not cut in it.
 #[must_use]
-pub fn plan(width: u32, height: u32, tile: u32, margin: u32) -> Vec<Tile> {
-    let columns = spans(width, tile, margin);
-    let rows = spans(height, tile, margin);
+pub fn plan(width: u32, height: u32, tile: (u32, u32), margin: u32) -> Vec<Tile> {
+    let columns = spans(width, tile.0, margin);
+    let rows = spans(height, tile.1, margin);
     let rect = |x: (u32, u32), y: (u32, u32)| Rect::spanning(x.0, y.0, x.1, y.1);
     rows.iter()
         .flat_map(|row| {
@@ -93,7 +104,7 @@ mod tests {
             width in 1_u32..300, height in 1_u32..300, margin in 0_u32..20, extra in 0_u32..80,
         ) {
             let tile = smallest_tile(margin) + extra;
-            let tiles = plan(width, height, tile, margin);
+            let tiles = plan(width, height, (tile, tile), margin);
             let mut seen = vec![0_u8; (width * height) as usize];
             for Tile { window, core } in &tiles {
                 prop_assert_eq!(window.width, tile.min(width));
@@ -112,6 +123,17 @@ mod tests {
         }
 
         #[test]
+        fn balanced_windows_are_smaller_and_not_more(
+            length in 1_u32..3000, margin in 0_u32..40, extra in 0_u32..400,
+        ) {
+            let tile = smallest_tile(margin) + extra;
+            let window = balanced(length, tile, margin);
+            prop_assert!(window <= tile);
+            let count = |tile| spans(length, tile, margin).len();
+            prop_assert!(count(window) <= count(tile));
+        }
+
+        #[test]
         fn feathers_of_neighbours_sum_to_one(overlap in 1_u32..40, window in 80_u32..120) {
             for i in 0..overlap {
                 let left = feather(window - overlap + i, window, 0, overlap);
@@ -123,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_picture_that_fits_is_one_tile() {
-        let tiles = plan(100, 60, 128, 19);
+        let tiles = plan(100, 60, (128, 128), 19);
         assert_eq!(tiles.len(), 1);
         assert_eq!(tiles[0].window, Rect::of_size(100, 60));
         assert_eq!(tiles[0].core, Rect::of_size(100, 60));

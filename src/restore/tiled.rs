@@ -56,6 +56,9 @@ pub struct Task<'a> {
     pub output: (u32, u32),
     /// Side of a tile in source pixels, halo included.
     pub tile: u32,
+    /// Whether windows may be smaller so that they share a picture evenly; where kernels are
+    /// tuned to a size, all pictures should have the same.
+    pub balanced: bool,
 }
 
 /// A finished area: three planes of floats in 0..=1.
@@ -82,19 +85,30 @@ pub fn tiles(task: &Task<'_>, network: &dyn Generator) -> Result<Vec<Tile>> {
     }
     let whole =
         network.reach() == Reach::Whole && u64::from(width) * u64::from(height) <= WHOLE_PIXELS;
-    let tile = if whole { width.max(height) } else { task.tile };
-    Ok(plan::plan(width, height, tile.max(smallest), margin))
+    let side = |length: u32| match task.balanced {
+        _ if whole => length.max(smallest),
+        true => plan::balanced(length, task.tile, margin),
+        false => task.tile,
+    };
+    Ok(plan::plan(width, height, (side(width), side(height)), margin))
+}
+
+/// The smallest tile that this task can be cut into.
+#[must_use]
+pub fn smallest_tile(task: &Task<'_>, network: &dyn Generator) -> u32 {
+    plan::smallest_tile(margin(task, network))
 }
 
 /// Neighbours around a core: the network's halo, and what the resampling to
 /// another size than the network's own reaches.
 fn margin(task: &Task<'_>, network: &dyn Generator) -> u32 {
-    let native = task.source.width() * network.scale();
-    let resampling = if task.output.0 == native {
-        0
-    } else {
-        Resampler::reach(native, task.output.0).div_ceil(network.scale())
+    let reach = |side: u32, output: u32| {
+        let native = side * network.scale();
+        if native == output { 0 } else { Resampler::reach(native, output) }
     };
+    let (width, height) = (task.source.width(), task.source.height());
+    let reach = reach(width, task.output.0).max(reach(height, task.output.1));
+    let resampling = reach.div_ceil(network.scale());
     match network.reach() {
         Reach::Pixels(halo) => halo + resampling,
         // Wide enough for a cross-fade that hides the difference of neighbours.
@@ -135,6 +149,9 @@ pub fn run(
             let cores: Vec<Rect> = waiting.iter().map(|tile| tile.core).collect();
             let tile = waiting.remove(monitor.next(&cores).min(waiting.len() - 1));
             for area in runner.tile(tile, monitor)? {
+                if area.area.area() == 0 {
+                    continue; // A tile can be less than a pixel of a much smaller result.
+                }
                 let pixels = area.area.area();
                 finished(area, monitor)?;
                 pace.advance(pixels);
@@ -499,7 +516,7 @@ mod tests {
     fn red(stub: &Stub, cpu: &Stub, tile: u32) -> (Result<Vec<f32>>, Vec<String>, u32) {
         let source = picture();
         let output = (source.width() * 2, source.height() * 2);
-        let task = Task { source: &source, output, tile };
+        let task = Task { source: &source, output, tile, balanced: false };
         let calls = Rc::new(Cell::new(0));
         let counted = calls.clone();
         let on_cpu = move || -> Result<Box<dyn Generator>> {
@@ -564,10 +581,10 @@ mod tests {
         let whole = red(&SOUND, &SOUND, 200).0.unwrap();
         let far = Stub { reach: Reach::Whole, ..SOUND };
         let source: DynamicImage = picture();
-        let task = Task { source: &source, output: (300, 220), tile: 64 };
+        let task = Task { source: &source, output: (300, 220), tile: 64, balanced: false };
         assert_eq!(tiles(&task, &far).unwrap().len(), 1, "a small picture is run whole");
 
-        let tiles = plan::plan(150, 110, 64, 8);
+        let tiles = plan::plan(150, 110, (64, 64), 8);
         assert!(tiles.len() > 4);
         let on_cpu = || -> Result<Box<dyn Generator>> { Ok(Box::new(SOUND)) };
         let engine = Engine {
@@ -593,7 +610,7 @@ mod tests {
     #[test]
     fn a_tile_smaller_than_the_halo_is_refused() {
         let source = picture();
-        let task = Task { source: &source, output: (300, 220), tile: 16 };
+        let task = Task { source: &source, output: (300, 220), tile: 16, balanced: false };
         assert!(matches!(tiles(&task, &SOUND), Err(Error::Setting(_))));
     }
 }

@@ -48,7 +48,9 @@ impl UpscaleOptions {
         }
         let scaled = |side: u32| (f64::from(side) * self.scale).round().max(1.0);
         let (width, height) = (scaled(size.0), scaled(size.1));
-        if width.max(height) > f64::from(i32::MAX) {
+        // Before shrinking, the network's own size is computed with.
+        let native = f64::from(size.0.max(size.1)) * most;
+        if native > f64::from(i32::MAX) || width.max(height) > f64::from(i32::MAX) {
             return Err(Error::Setting(format!(
                 "a result of {width} x {height} pixels is larger than any format holds"
             )));
@@ -99,12 +101,17 @@ pub fn upscale(
     let output = options.output_size(input, model)?;
     let color = picture.pixels.color();
     let bled = bleed(&picture.pixels);
-    let task = Task {
+    let network = model.on(device.burn())?;
+    let mut task = Task {
         source: bled.as_ref().unwrap_or(&picture.pixels),
         output,
         tile: options.tile.unwrap_or_else(|| device.default_tile()),
+        balanced: options.tile.is_none() && !device.tunes_kernels(),
     };
-    let network = model.on(device.burn())?;
+    if options.tile.is_none() {
+        // Shrinking a lot reaches far: then the default gives way.
+        task.tile = task.tile.max(tiled::smallest_tile(&task, &*network));
+    }
     if network.channels() != 3 {
         return Err(Error::Model {
             name: model.name().to_owned(),
@@ -211,74 +218,66 @@ fn pixels_of(area: &Area, alpha: Option<&[f32]>, color: ColorType) -> DynamicIma
     }
 }
 
-/// Gives fully transparent pixels the colour of their visible surroundings;
-/// `None` where there are none. What is stored under them is arbitrary, and a
-/// network would draw it into the visible edge.
-///
-/// Push-pull interpolation (S. Gortler et al., "The lumigraph", 1996): colours
-/// weighted by visibility are averaged into ever smaller pictures, and the
-/// gaps are filled from the first smaller one that knows a colour.
+/// Gives fully transparent pixels the colour of the nearest visible one; `None` where there is
+/// nothing to do. What is stored under them is arbitrary, and a network would draw it into the
+/// visible edge.
 fn bleed(source: &DynamicImage) -> Option<DynamicImage> {
-    if !source.color().has_alpha() {
+    match source {
+        DynamicImage::ImageLumaA8(pixels) => bled(pixels).map(Into::into),
+        DynamicImage::ImageRgba8(pixels) => bled(pixels).map(Into::into),
+        DynamicImage::ImageLumaA16(pixels) => bled(pixels).map(Into::into),
+        DynamicImage::ImageRgba16(pixels) => bled(pixels).map(Into::into),
+        _ => None,
+    }
+}
+
+/// Two sweeps carry colours and their distance (in steps to the side) from neighbour to
+/// neighbour: P. Danielsson, "Euclidean distance mapping", 1980, in its simplest form.
+fn bled<P>(source: &ImageBuffer<P, Vec<P::Subpixel>>) -> Option<ImageBuffer<P, Vec<P::Subpixel>>>
+where
+    P: Pixel,
+    P::Subpixel: PartialEq + Default,
+{
+    let invisible = |pixel: &P| pixel.channels().last() == Some(&P::Subpixel::default());
+    if !source.pixels().any(invisible) {
         return None;
     }
-    let sixteen = source.to_rgba16();
-    if sixteen.pixels().all(|pixel| pixel.0[3] > 0) {
-        return None;
-    }
-    let level = Level {
-        width: source.width() as usize,
-        cells: sixteen
-            .pixels()
-            .map(|pixel| {
-                let seen = if pixel.0[3] > 0 { 1.0 } else { 0.0 };
-                let [r, g, b, _] = pixel.0.map(|value| f32::from(value) * seen);
-                [r, g, b, seen]
-            })
-            .collect(),
-    };
-    let filled = level.filled();
-    let mut sixteen = sixteen;
-    for (pixel, cell) in sixteen.pixels_mut().zip(&filled.cells) {
-        if pixel.0[3] == 0 {
-            for (value, colour) in pixel.0.iter_mut().zip(&cell[..3]) {
-                *value = (colour + 0.5) as u16;
+    let (width, height) = source.dimensions();
+    let stride = width as usize;
+    let mut result = source.clone();
+    let mut distances: Vec<u16> =
+        source.pixels().map(|pixel| if invisible(pixel) { u16::MAX } else { 0 }).collect();
+    let mut step = |x: u32, y: u32, from: [(u32, u32); 2]| {
+        let place = y as usize * stride + x as usize;
+        for (near_x, near_y) in from {
+            if near_x >= width || near_y >= height {
+                continue; // Beyond the picture; left of 0 wraps to the far right.
+            }
+            let distance = distances[near_y as usize * stride + near_x as usize].saturating_add(1);
+            if distance < distances[place] {
+                distances[place] = distance;
+                let colour = *result.get_pixel(near_x, near_y);
+                result.put_pixel(x, y, colour);
             }
         }
+    };
+    for y in 0..height {
+        for x in 0..width {
+            step(x, y, [(x.wrapping_sub(1), y), (x, y.wrapping_sub(1))]);
+        }
+        for x in (0..width).rev() {
+            step(x, y, [(x + 1, y), (x, y)]);
+        }
     }
-    Some(sixteen.into())
-}
-
-/// A picture of colours times weight, with the weight as fourth value.
-struct Level {
-    width: usize,
-    cells: Vec<[f32; 4]>,
-}
-
-impl Level {
-    /// The same picture with every weight 1 and every gap filled.
-    fn filled(&self) -> Self {
-        let (width, height) = (self.width, self.cells.len() / self.width);
-        let known = self.cells.iter().all(|cell| cell[3] > 0.0);
-        let coarse = (!known && width.max(height) > 1).then(|| {
-            let (half_width, half_height) = (width.div_ceil(2), height.div_ceil(2));
-            let mut cells = vec![[0.0; 4]; half_width * half_height];
-            for (i, cell) in self.cells.iter().enumerate() {
-                let sum = &mut cells[(i / width / 2) * half_width + (i % width) / 2];
-                for (sum, value) in sum.iter_mut().zip(cell) {
-                    *sum += value;
-                }
-            }
-            let half = Self { width: half_width, cells };
-            half.filled()
-        });
-        let cells = self.cells.iter().enumerate().map(|(i, cell)| match &coarse {
-            _ if cell[3] > 0.0 => cell.map(|value| value / cell[3]),
-            Some(coarse) => coarse.cells[(i / width / 2) * coarse.width + (i % width) / 2],
-            None => [0.0, 0.0, 0.0, 1.0],
-        });
-        Self { width, cells: cells.collect() }
+    for y in (0..height).rev() {
+        for x in (0..width).rev() {
+            step(x, y, [(x + 1, y), (x, y + 1)]);
+        }
+        for x in 0..width {
+            step(x, y, [(x.wrapping_sub(1), y), (x, y)]);
+        }
     }
+    Some(result)
 }
 
 #[cfg(test)]
@@ -294,7 +293,7 @@ mod tests {
                 picture.put_pixel(x, y, Rgba([200, 10, 30, 255]));
             }
         }
-        let bled = bleed(&picture.into()).unwrap().into_rgba8();
+        let bled = bleed(&DynamicImage::from(picture)).unwrap().into_rgba8();
         assert!(bled.pixels().all(|pixel| pixel.0[..3] == [200, 10, 30]), "{bled:?}");
         let opaque = RgbaImage::from_pixel(3, 3, Rgba([1, 2, 3, 255]));
         assert!(bleed(&opaque.into()).is_none());

@@ -24,7 +24,6 @@ use super::{Generator, Reach, ResidualUpscaler, blocks::Activation};
 
 mod chain;
 mod map;
-#[expect(clippy::wildcard_imports, reason = "an instruction set is a vocabulary")]
 mod simd;
 #[expect(clippy::needless_range_loop, reason = "kernels walk several arrays by one index")]
 mod winograd;
