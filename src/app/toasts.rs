@@ -62,6 +62,7 @@ impl Toasts {
                         ui.visuals().error_fg_color
                     };
                     Frame::window(ui.style())
+                        .inner_margin(egui::Margin::same(12))
                         .stroke(Stroke::new(1.0, edge))
                         .shadow(egui::Shadow {
                             offset: [0, 4],
