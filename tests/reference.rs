@@ -106,7 +106,7 @@ fn the_network_gives_the_reference_floats() {
 }
 
 #[test]
-#[ignore = "needs PIXMEND_DATA"]
+#[ignore = "needs PIXMEND_DATA and a graphics adapter"]
 fn a_graphics_adapter_gives_the_reference_outputs() {
     // Any adapter will do, a software one too: it must compute the same.
     let Some(adapter) = adapters().into_iter().find(|adapter| adapter.self_test().is_ok()) else {
