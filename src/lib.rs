@@ -15,5 +15,6 @@ pub mod picture;
 pub mod rect;
 pub mod restore;
 pub mod settings;
+pub mod train;
 
 pub use error::{Error, Result};

@@ -6,7 +6,7 @@
 use image::RgbImage;
 
 /// PSNR in decibels and SSIM of one picture, or means of several.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Score {
     /// Peak signal-to-noise ratio in dB; infinite for equal pictures.
     pub psnr: f64,

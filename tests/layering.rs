@@ -4,9 +4,10 @@ use std::path::Path;
 
 /// Floors of the house, top first. A module may use those on lower floors and
 /// its own; `cli` and `app` share a floor and do not know each other.
-const FLOORS: [&[&str]; 6] = [
+const FLOORS: [&[&str]; 7] = [
     &["app", "cli"],
     &["jobs"],
+    &["train"],
     &["restore"],
     &["model", "metric"],
     &["picture", "device"],
@@ -18,10 +19,11 @@ const FENCED: [(&str, &[&str]); 7] = [
     ("egui", &["app"]),
     ("eframe", &["app"]),
     ("rfd", &["app"]),
-    ("clap", &["cli", "main"]),
+    // What a user can set is one struct: arguments, recipe file and panel alike.
+    ("clap", &["cli", "main", "train"]),
     ("indicatif", &["cli"]),
     ("wgpu", &["app", "device"]),
-    ("burn", &["net", "model", "restore", "device"]),
+    ("burn", &["net", "model", "restore", "device", "train"]),
 ];
 
 fn floor(module: &str) -> Option<usize> {

@@ -18,8 +18,10 @@ use crate::{
     restore::tiled::panic_text,
 };
 
+mod degrade;
 mod devices;
 mod eval;
+mod train;
 mod upscale;
 
 /// Restores photographs on your own machine.
@@ -45,6 +47,10 @@ pub enum Command {
     Devices(devices::Arguments),
     /// Measure a model on pictures whose original is known
     Eval(eval::Arguments),
+    /// Fine-tune a model on photos, and be told whether it got better
+    Train(Box<train::Arguments>),
+    /// Make a photo worse, as training does
+    Degrade(degrade::Arguments),
 }
 
 /// Runs a command; failures are printed as one sentence.
@@ -55,6 +61,8 @@ pub fn run(command: &Command) -> ExitCode {
         Command::Upscale(arguments) => upscale::run(arguments),
         Command::Devices(arguments) => devices::run(arguments),
         Command::Eval(arguments) => eval::run(arguments),
+        Command::Train(arguments) => train::run(arguments),
+        Command::Degrade(arguments) => degrade::run(arguments),
     }));
     match result.unwrap_or_else(|panic| Err(Error::Panic(panic_text(&*panic)))) {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,13 +3,18 @@
 //! A [`Model`] is the bytes of a weight file that was checked; it becomes a
 //! network only on a device, by [`Model::on`].
 
-use std::{path::Path, sync::Arc};
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use burn::tensor::Device;
 
 use crate::{
     error::{Error, Result},
-    net::{Generator, direct::Direct, residual::ResidualConfig},
+    net::{Generator, ResidualUpscaler, direct::Direct, residual::ResidualConfig},
+    settings::{Existing, PendingFile},
 };
 
 mod package;
@@ -87,6 +92,47 @@ impl Model {
         Ok(Self { name: name.to_owned(), config, weights })
     }
 
+    /// A trained network under a name.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if there is no file format for this kind of network.
+    pub fn of(name: &str, config: ResidualConfig, network: &ResidualUpscaler) -> Result<Self> {
+        let refused = |reason| Error::Model { name: name.to_owned(), reason };
+        let weights = package::bytes_of(&config, network).map_err(refused)?;
+        Self::from_bytes(name, weights.into())
+    }
+
+    /// Writes the weights to a file.
+    ///
+    /// # Errors
+    /// [`Error::Exists`], [`Error::DiskFull`] or [`Error::Write`].
+    pub fn save(&self, path: &Path, existing: Existing) -> Result<PathBuf> {
+        let pending = PendingFile::create(path)?;
+        pending.file().write_all(&self.weights).map_err(|error| Error::write(path, error))?;
+        pending.finish(existing)
+    }
+
+    /// Shape of the network.
+    #[must_use]
+    pub const fn config(&self) -> ResidualConfig {
+        self.config
+    }
+
+    /// The bytes of its file.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.weights
+    }
+
+    /// The network with these weights in Burn's own layers, which can be trained.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if tensors are missing or of another shape.
+    pub fn trainable(&self, device: &Device) -> Result<ResidualUpscaler> {
+        let network = package::load(&self.config, &self.weights, device);
+        network.map_err(|reason| Error::Model { name: self.name.clone(), reason })
+    }
+
     /// Registry name, or the path of the file.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -104,8 +150,7 @@ impl Model {
     /// # Errors
     /// [`Error::Model`] if tensors are missing or of another shape.
     pub fn on(&self, device: &Device) -> Result<Box<dyn Generator>> {
-        let network = package::load(&self.config, &self.weights, device);
-        let network = network.map_err(|reason| Error::Model { name: self.name.clone(), reason })?;
+        let network = self.trainable(device)?;
         // On the CPU our own kernels are many times faster than Burn's, where they fit.
         if *device == Device::flex()
             && let Some(direct) = Direct::of(&network)

@@ -11,13 +11,14 @@
 //! a network of that size is made.
 
 use burn::{
+    nn::conv::Conv2d,
     store::{KeyRemapper, ModuleSnapshot as _, PyTorchToBurnAdapter, SafetensorsStore},
-    tensor::Device,
+    tensor::{Device, TensorData},
 };
-use safetensors::{Dtype, SafeTensors};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use crate::net::{
-    blocks::ActivationKind,
+    blocks::{Activation, ActivationKind},
     residual::{ResidualConfig, ResidualUpscaler, Upsampler},
 };
 
@@ -113,4 +114,58 @@ pub(super) fn load(
         "its tensors do not fit".to_owned()
     })?;
     Ok(network)
+}
+
+/// A weight file of a network, or a clause that says why there can be none.
+pub(super) fn bytes_of(
+    config: &ResidualConfig,
+    network: &ResidualUpscaler,
+) -> Result<Vec<u8>, String> {
+    let parts = network.parts().ok_or("this kind of network has no file format yet")?;
+    let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
+    let mut push = |name: String, data: TensorData| {
+        let shape = data.shape().to_vec();
+        let values = data.try_into_vec::<f32>().map_err(|error| format!("{error:?}"))?;
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        tensors.push((name, shape, bytes));
+        Ok::<(), String>(())
+    };
+    let mut conv = |name: String, conv: &Conv2d| {
+        push(format!("{name}.weight"), conv.weight.val().into_data())?;
+        let bias = conv.bias.as_ref().ok_or("a convolution has no bias")?;
+        push(format!("{name}.bias"), bias.val().into_data())
+    };
+    conv("head".to_owned(), parts.head)?;
+    let mut slopes = Vec::new();
+    for (i, block) in parts.body.iter().enumerate() {
+        let (conv1, activation, conv2) = block.parts().ok_or("it has batch normalisation")?;
+        conv(format!("body.{i}.conv1"), conv1)?;
+        conv(format!("body.{i}.conv2"), conv2)?;
+        let Activation::PRelu(layer) = activation else {
+            return Err("its activation has no file format yet".to_owned());
+        };
+        slopes.push((format!("body.{i}.prelu.weight"), layer.alpha.val().into_data()));
+    }
+    conv("body_conv".to_owned(), parts.body_conv)?;
+    conv("upsample".to_owned(), parts.upsample)?;
+    for (name, data) in slopes {
+        push(name, data)?;
+    }
+
+    let words = [
+        ("architecture", "residual".to_owned()),
+        ("activation", "prelu".to_owned()),
+        ("skip", "bilinear".to_owned()),
+        ("channels", config.channels.to_string()),
+        ("blocks", config.blocks.to_string()),
+        ("scale", config.scale.to_string()),
+    ];
+    let metadata = words.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    let views = tensors.iter().map(|(name, shape, bytes)| {
+        let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
+        view.map(|view| (name.as_str(), view))
+    });
+    let views: Result<Vec<_>, _> = views.collect();
+    let written = views.and_then(|views| safetensors::serialize(views, Some(metadata)));
+    written.map_err(|error| error.to_string())
 }

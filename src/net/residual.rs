@@ -140,6 +140,22 @@ pub struct DirectParts<'a> {
 }
 
 impl ResidualUpscaler {
+    /// The same network with its last convolution at zero: it answers with the bilinear
+    /// enlargement, from where training goes on calmly. Only for [`Upsampler::Direct`].
+    #[must_use]
+    pub fn starting_from_bilinear(mut self) -> Self {
+        if self.tail.is_none()
+            && let Some(stage) = self.upsample.last_mut()
+        {
+            let zero =
+                |weight: Tensor<4>| weight.zeros_like().set_require_grad(weight.is_require_grad());
+            stage.conv.weight = stage.conv.weight.clone().map(zero);
+            let zero = |bias: Tensor<1>| bias.zeros_like().set_require_grad(bias.is_require_grad());
+            stage.conv.bias = stage.conv.bias.clone().map(|bias| bias.map(zero));
+        }
+        self
+    }
+
     /// The layers, if they are those of [`Upsampler::Direct`] without batch normalisation.
     #[must_use]
     pub fn parts(&self) -> Option<DirectParts<'_>> {

@@ -79,7 +79,7 @@ pub fn evaluate(
             None => shrink_exact(&original, scale),
         };
         let bicubic = Score::of(&resize_exact(&low, width, height), &original, scale);
-        let result = enlarged(low, model, device, options)?;
+        let result = upscale_rgb(&low, options.scale, model, device)?;
         let row = Row {
             name: file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             score: Score::of(&result, &original, scale),
@@ -135,16 +135,15 @@ fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The whole result in memory.
-fn enlarged(
-    low: RgbImage,
-    model: &Model,
-    device: &Chosen,
-    options: &UpscaleOptions,
-) -> Result<RgbImage> {
-    let picture = Picture::from_pixels("evaluated", DynamicImage::from(low));
+/// A picture enlarged `scale` times, whole in memory.
+///
+/// # Errors
+/// As [`upscale`].
+pub fn upscale_rgb(low: &RgbImage, scale: f64, model: &Model, device: &Chosen) -> Result<RgbImage> {
+    let picture = Picture::from_pixels("evaluated", DynamicImage::from(low.clone()));
+    let options = UpscaleOptions { scale, tile: None };
     let mut gather = Gather(Vec::new());
-    let receipt = upscale(&picture, model, device, options, &mut gather)?;
+    let receipt = upscale(&picture, model, device, &options, &mut gather)?;
     let (width, height) = receipt.output_size;
     let mosaic = Mosaic {
         size: receipt.output_size,

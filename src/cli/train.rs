@@ -1,0 +1,238 @@
+//! `pixmend train`
+
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use clap::{CommandFactory as _, FromArgMatches as _, parser::ValueSource};
+use serde::Serialize;
+
+use super::{interrupted, print_json, tell};
+use crate::{
+    device::Chosen,
+    error::{Error, Result},
+    model::Model,
+    net::{
+        blocks::ActivationKind,
+        residual::{ResidualConfig, Upsampler},
+    },
+    settings::{DEFAULT_MODEL, Existing, PendingFile},
+    train::{StepReport, TrainOptions, Trainer, verdict::Verdict},
+};
+
+/// Arguments of `pixmend train`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Photos to learn from: files and folders
+    #[arg(value_name = "PHOTOS", required = true)]
+    photos: Vec<PathBuf>,
+    /// Name of a shipped model, a model file, or `new` for a fresh network
+    #[arg(long, value_name = "NAME|FILE|new", default_value = DEFAULT_MODEL)]
+    base: String,
+    /// Channels of a fresh network
+    #[arg(long, default_value_t = 48, value_parser = clap::value_parser!(u16).range(1..=512))]
+    channels: u16,
+    /// Blocks of a fresh network
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(0..=128))]
+    blocks: u16,
+    /// The new model
+    #[arg(short, long, value_name = "FILE.safetensors")]
+    output: PathBuf,
+    /// TOML file with the options below; those given here go before it
+    #[arg(long, value_name = "FILE.toml")]
+    recipe: Option<PathBuf>,
+    /// Stop after this many minutes at the latest
+    #[arg(long)]
+    minutes: Option<f64>,
+    /// Go on with the run that was begun for this output
+    #[arg(long)]
+    resume: bool,
+    /// auto, gpu, cpu or the name of an adapter
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    device: String,
+    /// Replace the model if it exists
+    #[arg(long)]
+    overwrite: bool,
+    /// Print a JSON object for each step and each result, one a line
+    #[arg(long)]
+    json_events: bool,
+    #[command(flatten)]
+    options: TrainOptions,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Event<'a> {
+    Started { train: usize, validation: usize, test: usize, base_psnr: f64, first_step: u64 },
+    Step(StepReport),
+    Finished { output: Option<&'a Path>, verdict: &'a Verdict, waiting_share: f64 },
+}
+
+/// A file beside the model, of the same name.
+fn beside(output: &Path, ending: &str) -> PathBuf {
+    output.with_extension(ending)
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<()> {
+    let Arguments { output, .. } = arguments;
+    if !arguments.overwrite && !arguments.resume && output.symlink_metadata().is_ok() {
+        return Err(Error::Exists { path: output.clone() });
+    }
+    let checkpoint = beside(output, "checkpoint");
+    let device = Chosen::by_name(&arguments.device)?;
+    let mut trainer = if arguments.resume {
+        Trainer::resume(&checkpoint, &arguments.photos, device)?
+    } else {
+        let options = with_recipe(arguments)?;
+        let base = match arguments.base.as_str() {
+            "new" => Trainer::fresh(fresh(arguments), options.seed)?,
+            name => Model::find(name)?,
+        };
+        Trainer::new(&arguments.photos, base, options, device)?
+    };
+    let split = trainer.split();
+    let started = Event::Started {
+        train: split.train.len(),
+        validation: split.validation.len(),
+        test: split.test.len(),
+        base_psnr: trainer.base_psnr(),
+        first_step: trainer.done(),
+    };
+    if arguments.json_events {
+        print_json(&started)?;
+    } else {
+        for reason in &split.left_out {
+            tell(&format!("left out: {reason}"));
+        }
+        tell(&format!(
+            "{} photos to learn from, {} to choose by, {} for the verdict; the base has {:.2} dB",
+            split.train.len(),
+            split.validation.len(),
+            split.test.len(),
+            trainer.base_psnr()
+        ));
+    }
+    let text = toml::to_string(trainer.options()).map_err(|e| Error::Setting(e.to_string()))?;
+    write(&beside(output, "toml"), &text)?;
+
+    let interrupted = interrupted();
+    let (begin, first) = (Instant::now(), trainer.done());
+    let limit = arguments.minutes.map(|minutes| Duration::from_secs_f64(minutes.max(0.0) * 60.0));
+    while trainer.done() < trainer.options().steps {
+        let out_of_time = limit.is_some_and(|limit| begin.elapsed() >= limit);
+        if out_of_time || interrupted.load(Ordering::Relaxed) {
+            trainer.save(&checkpoint)?;
+            tell(&format!("stopped after {} steps; --resume goes on", trainer.done()));
+            break;
+        }
+        let report = trainer.step()?;
+        if report.validation.is_some() {
+            trainer.save(&checkpoint)?;
+        }
+        show(&report, &trainer, first, arguments.json_events)?;
+    }
+    let verdict = trainer.verdict()?;
+    let kept = verdict.is_better || arguments.base == "new";
+    if kept {
+        let existing = match arguments.overwrite || arguments.resume {
+            true => Existing::Replace,
+            false => Existing::Refuse,
+        };
+        trainer.best_model().save(output, existing)?;
+    }
+    let report = serde_json::json!({
+        "verdict": verdict,
+        "history": trainer.history(),
+        "best": trainer.best(),
+        "base_psnr": trainer.base_psnr(),
+        "options": trainer.options(),
+    });
+    write(&beside(output, "report.json"), &report.to_string())?;
+    if arguments.json_events {
+        let output = kept.then_some(output.as_path());
+        let waiting_share = trainer.waiting_share();
+        return print_json(&Event::Finished { output, verdict: &verdict, waiting_share });
+    }
+    tell(&verdict.sentence);
+    if kept {
+        tell(&output.display().to_string());
+    }
+    Ok(())
+}
+
+fn show(report: &StepReport, trainer: &Trainer, first: u64, json: bool) -> Result<()> {
+    if json {
+        return print_json(&Event::Step(*report));
+    }
+    if report.rolled_back {
+        tell("diverging: went back to the last good state and halved the rate");
+    }
+    if let Some(psnr) = report.validation {
+        tell(&format!(
+            "step {} of {}: loss {:.5}, {psnr:.3} dB ({:+.3} to the base), {:.2} steps/s",
+            report.step,
+            trainer.options().steps,
+            report.loss,
+            psnr - trainer.base_psnr(),
+            trainer.speed(report.step - first)
+        ));
+    }
+    Ok(())
+}
+
+fn fresh(arguments: &Arguments) -> ResidualConfig {
+    ResidualConfig {
+        channels: usize::from(arguments.channels),
+        blocks: usize::from(arguments.blocks),
+        batch_norm: false,
+        activation: ActivationKind::PReluPerChannel,
+        upsampler: Upsampler::Direct,
+        scale: 4,
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    let pending = PendingFile::create(path)?;
+    pending.file().write_all(text.as_bytes()).map_err(|error| Error::write(path, error))?;
+    pending.finish(Existing::Replace)?;
+    Ok(())
+}
+
+/// The options of the recipe file, with what was given on the command line over it.
+fn with_recipe(arguments: &Arguments) -> Result<TrainOptions> {
+    let Some(path) = &arguments.recipe else {
+        return Ok(arguments.options.clone());
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| Error::read(path, error))?;
+    let failed = |error: &toml::de::Error| {
+        let message = error.message().replace('\n', " ");
+        Error::Setting(format!("the recipe {} cannot be understood ({message})", path.display()))
+    };
+    let from_file: toml::Table = toml::from_str(&text).map_err(|error| failed(&error))?;
+    let mut merged =
+        toml::Table::try_from(&arguments.options).map_err(|e| Error::Setting(e.to_string()))?;
+    let given = given();
+    for (key, value) in from_file {
+        if !given.contains(&key) {
+            merged.insert(key, value);
+        }
+    }
+    if given.iter().any(|key| key == "degradation") {
+        merged.remove("degradation_recipe");
+    }
+    merged.try_into().map_err(|error| failed(&error))
+}
+
+/// Names of the options that stand on the command line.
+fn given() -> Vec<String> {
+    let matches = super::Arguments::command().try_get_matches_from(std::env::args_os());
+    let Ok(matches) = matches else { return Vec::new() };
+    let Some(("train", matches)) = matches.subcommand() else { return Vec::new() };
+    // Only to make sure that the names are those of the options.
+    debug_assert!(TrainOptions::from_arg_matches(matches).is_ok());
+    let on_line = |id: &&str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    matches.ids().map(clap::Id::as_str).filter(on_line).map(str::to_owned).collect()
+}

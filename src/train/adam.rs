@@ -1,0 +1,222 @@
+//! Adam, with a moving average of the weights.
+//!
+//! D. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR 2015. Burn has one,
+//! but its state can be read back only together with the parameters' internal names and through
+//! the default device, which opens a graphics driver; a run that is resumed must not depend on
+//! either. Here the state is a plain list of numbers in the order of the parameters.
+
+use burn::{
+    module::{Module, ModuleMapper, ModuleVisitor, Param},
+    optim::GradientsParams,
+    tensor::{Device, Tensor, TensorData},
+};
+
+/// Settings of the method.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Adam {
+    pub(super) beta1: f64,
+    pub(super) beta2: f64,
+    pub(super) epsilon: f64,
+    /// How much of the average is kept at each step.
+    pub(super) average: f64,
+    /// Largest norm of all gradients together; longer ones are shortened.
+    pub(super) clip: f64,
+}
+
+/// The numbers of one parameter beside its values.
+#[derive(Clone)]
+struct Moments {
+    first: Tensor<1>,
+    second: Tensor<1>,
+    average: Tensor<1>,
+}
+
+/// State of the method for all parameters.
+#[derive(Clone)]
+pub(super) struct State {
+    /// Updates done, for the correction of the first ones.
+    updates: u64,
+    moments: Vec<Moments>,
+}
+
+/// The four lists of numbers of a parameter, for a checkpoint.
+pub(super) struct Numbers {
+    pub(super) value: Vec<f32>,
+    pub(super) first: Vec<f32>,
+    pub(super) second: Vec<f32>,
+    pub(super) average: Vec<f32>,
+}
+
+fn numbers(tensor: Tensor<1>) -> Vec<f32> {
+    tensor.into_data().try_into_vec::<f32>().unwrap_or_default()
+}
+
+/// Values of all parameters, flat.
+struct Values(Vec<Tensor<1>>);
+
+impl ModuleVisitor for Values {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let value = param.val();
+        let length = value.shape().num_elements();
+        self.0.push(value.inner().reshape([length]));
+    }
+}
+
+fn values<M: Module>(network: &M) -> Vec<Tensor<1>> {
+    let mut values = Values(Vec::new());
+    network.visit(&mut values);
+    values.0
+}
+
+/// Replaces all parameters.
+struct Replace {
+    values: std::vec::IntoIter<Tensor<1>>,
+}
+
+impl ModuleMapper for Replace {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(value) = self.values.next() else {
+            return param;
+        };
+        param.map(|old| {
+            let trained = old.is_require_grad();
+            let value = Tensor::from_inner(value.reshape(old.shape()));
+            if trained { value.require_grad() } else { value }
+        })
+    }
+}
+
+fn replaced<M: Module>(network: M, values: Vec<Tensor<1>>) -> M {
+    network.map(&mut Replace { values: values.into_iter() })
+}
+
+impl State {
+    /// At the start of a run: the average is the network itself.
+    pub(super) fn new<M: Module>(network: &M) -> Self {
+        let moments = values(network).into_iter().map(|average| {
+            let zero = average.zeros_like();
+            Moments { first: zero.clone(), second: zero, average }
+        });
+        Self { updates: 0, moments: moments.collect() }
+    }
+
+    /// The network with the averaged weights.
+    pub(super) fn averaged<M: Module>(&self, network: M) -> M {
+        replaced(network, self.moments.iter().map(|moments| moments.average.clone()).collect())
+    }
+
+    /// Updates done so far.
+    pub(super) const fn updates(&self) -> u64 {
+        self.updates
+    }
+
+    /// Everything, for a checkpoint.
+    pub(super) fn save<M: Module>(&self, network: &M) -> Vec<Numbers> {
+        let together = values(network).into_iter().zip(&self.moments);
+        let numbers = together.map(|(value, moments)| Numbers {
+            value: numbers(value),
+            first: numbers(moments.first.clone()),
+            second: numbers(moments.second.clone()),
+            average: numbers(moments.average.clone()),
+        });
+        numbers.collect()
+    }
+
+    /// A network and its state out of a checkpoint; `None` if it does not fit the network.
+    pub(super) fn load<M: Module>(
+        network: M,
+        saved: Vec<Numbers>,
+        updates: u64,
+        device: &Device,
+    ) -> Option<(M, Self)> {
+        let sizes: Vec<usize> =
+            values(&network).iter().map(|value| value.shape().num_elements()).collect();
+        let fits = |saved: &Numbers, size: usize| {
+            [&saved.value, &saved.first, &saved.second, &saved.average]
+                .iter()
+                .all(|numbers| numbers.len() == size)
+        };
+        let all_fit = saved.iter().zip(&sizes).all(|(saved, size)| fits(saved, *size));
+        if saved.len() != sizes.len() || !all_fit {
+            return None;
+        }
+        let tensor = |numbers: Vec<f32>| {
+            let length = numbers.len();
+            Tensor::<1>::from_data(TensorData::new(numbers, [length]), device)
+        };
+        let (mut values, mut moments) = (Vec::new(), Vec::new());
+        for saved in saved {
+            values.push(tensor(saved.value));
+            moments.push(Moments {
+                first: tensor(saved.first),
+                second: tensor(saved.second),
+                average: tensor(saved.average),
+            });
+        }
+        Some((replaced(network, values), Self { updates, moments }))
+    }
+}
+
+/// Collects the gradients in the order of the parameters.
+struct Gradients<'a> {
+    all: &'a GradientsParams,
+    found: Vec<Option<Tensor<1>>>,
+}
+
+impl ModuleVisitor for Gradients<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let gradient = self.all.get::<D>(param.id).map(|gradient| {
+            let length = gradient.shape().num_elements();
+            gradient.reshape([length])
+        });
+        self.found.push(gradient);
+    }
+}
+
+impl Adam {
+    /// One update. Parameters without a gradient stay as they are.
+    pub(super) fn update<M: Module>(
+        &self,
+        network: M,
+        gradients: &GradientsParams,
+        state: &mut State,
+        rate: f64,
+    ) -> M {
+        let mut found = Gradients { all: gradients, found: Vec::new() };
+        network.visit(&mut found);
+        let norm = found.found.iter().flatten().map(|gradient| {
+            let squares = gradient.clone() * gradient.clone();
+            squares.sum().into_scalar::<f32>()
+        });
+        let norm = f64::from(norm.sum::<f32>()).sqrt();
+        let shorten = if norm > self.clip { self.clip / norm } else { 1.0 };
+
+        state.updates += 1;
+        let time = i32::try_from(state.updates).unwrap_or(i32::MAX);
+        let correct1 = 1.0 - self.beta1.powi(time);
+        let correct2 = 1.0 - self.beta2.powi(time);
+        // The average of a few steps should not hang on to the start.
+        let average =
+            self.average.min((1.0 + state.updates as f64) / (10.0 + state.updates as f64));
+
+        let mut updated = Vec::new();
+        let together = values(&network).into_iter().zip(found.found).zip(&mut state.moments);
+        for ((value, gradient), moments) in together {
+            let Some(gradient) = gradient else {
+                updated.push(value);
+                continue;
+            };
+            let gradient = gradient * shorten;
+            let mix = |old: &Tensor<1>, new: Tensor<1>, keep: f64| {
+                old.clone() * keep + new * (1.0 - keep)
+            };
+            moments.first = mix(&moments.first, gradient.clone(), self.beta1);
+            moments.second = mix(&moments.second, gradient.clone() * gradient, self.beta2);
+            let spread = (moments.second.clone() / correct2).sqrt() + self.epsilon;
+            let value = value - moments.first.clone() / correct1 / spread * rate;
+            moments.average = mix(&moments.average, value.clone(), average);
+            updated.push(value);
+        }
+        replaced(network, updated)
+    }
+}

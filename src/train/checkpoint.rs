@@ -1,0 +1,119 @@
+//! A run as a file, from which it goes on with the same next losses.
+
+use std::{collections::HashMap, io::Write as _, path::Path};
+
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Deserialize, Serialize};
+
+use super::{Best, TrainOptions, adam::Numbers};
+use crate::{
+    error::{Error, Result},
+    net::residual::ResidualConfig,
+    settings::{Existing, PendingFile},
+};
+
+/// Everything but the weights. Random draws need no state: they follow from the seed and the
+/// number of the step.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Progress {
+    pub(super) options: TrainOptions,
+    pub(super) config: ResidualConfig,
+    pub(super) base: String,
+    pub(super) step: u64,
+    pub(super) updates: u64,
+    pub(super) rate_scale: f64,
+    pub(super) mean_loss: f64,
+    pub(super) base_psnr: f64,
+    pub(super) best: Option<Best>,
+    pub(super) history: Vec<super::Point>,
+}
+
+/// Key of the progress in the file's metadata.
+const PROGRESS: &str = "pixmend.train";
+
+pub(super) fn save(
+    path: &Path,
+    progress: &Progress,
+    base: &[u8],
+    best: &[u8],
+    numbers: &[Numbers],
+) -> Result<()> {
+    let failed = |error: &dyn std::fmt::Display| Error::Setting(error.to_string());
+    let mut tensors: Vec<(String, Vec<u8>, Dtype)> = vec![
+        ("base".to_owned(), base.to_vec(), Dtype::U8),
+        ("best".to_owned(), best.to_vec(), Dtype::U8),
+    ];
+    for (i, numbers) in numbers.iter().enumerate() {
+        for (name, values) in [
+            ("value", &numbers.value),
+            ("first", &numbers.first),
+            ("second", &numbers.second),
+            ("average", &numbers.average),
+        ] {
+            let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            tensors.push((format!("{name}.{i}"), bytes, Dtype::F32));
+        }
+    }
+    let views: Result<Vec<_>, _> = tensors
+        .iter()
+        .map(|(name, bytes, dtype)| {
+            let length = bytes.len() * 8 / dtype.bitsize();
+            TensorView::new(*dtype, vec![length], bytes).map(|view| (name.as_str(), view))
+        })
+        .collect();
+    let text = serde_json::to_string(progress).map_err(|error| failed(&error))?;
+    let metadata = HashMap::from([(PROGRESS.to_owned(), text)]);
+    let bytes = views
+        .and_then(|views| safetensors::serialize(views, Some(metadata)))
+        .map_err(|error| failed(&error))?;
+    let pending = PendingFile::create(path)?;
+    pending.file().write_all(&bytes).map_err(|error| Error::write(path, error))?;
+    pending.finish(Existing::Replace)?;
+    Ok(())
+}
+
+/// A run as it was saved.
+pub(super) struct Saved {
+    pub(super) progress: Progress,
+    /// File of the base model.
+    pub(super) base: Vec<u8>,
+    /// File of the best model so far.
+    pub(super) best: Vec<u8>,
+    /// In the order of the parameters.
+    pub(super) numbers: Vec<Numbers>,
+}
+
+pub(super) fn load(path: &Path) -> Result<Saved> {
+    let damaged = |reason: &str| Error::Model {
+        name: path.display().to_string(),
+        reason: format!("it is no checkpoint of a run that can go on ({reason})"),
+    };
+    let bytes = std::fs::read(path).map_err(|error| Error::read(path, error))?;
+    let (_, header) =
+        SafeTensors::read_metadata(&bytes).map_err(|_error| damaged("it is cut off"))?;
+    let text = header.metadata().as_ref().and_then(|metadata| metadata.get(PROGRESS));
+    let text = text.ok_or_else(|| damaged("it does not say how far it is"))?;
+    let progress: Progress = serde_json::from_str(text)
+        .map_err(|_error| damaged("it is of another version of the program"))?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|_error| damaged("it is cut off"))?;
+    let raw = |name: &str| {
+        let tensor = tensors.tensor(name).map_err(|_error| damaged("a part is missing"))?;
+        Ok::<_, Error>(tensor.data().to_vec())
+    };
+    let values = |name: String| {
+        let bytes = raw(&name)?;
+        let floats = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        Ok::<_, Error>(floats.collect())
+    };
+    let mut numbers = Vec::new();
+    while tensors.tensor(&format!("value.{}", numbers.len())).is_ok() {
+        let i = numbers.len();
+        numbers.push(Numbers {
+            value: values(format!("value.{i}"))?,
+            first: values(format!("first.{i}"))?,
+            second: values(format!("second.{i}"))?,
+            average: values(format!("average.{i}"))?,
+        });
+    }
+    Ok(Saved { progress, base: raw("base")?, best: raw("best")?, numbers })
+}

@@ -1,0 +1,379 @@
+//! Photos to learn from: found, told apart by content, and cut into batches while the device
+//! works.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    thread::JoinHandle,
+};
+
+use crossbeam_channel::{Receiver, bounded};
+use fastrand::Rng;
+use image::{RgbImage, imageops};
+
+use super::degrade::Recipe;
+use crate::{
+    error::{Error, Result},
+    picture::{Format, Picture, resample::resize_exact},
+};
+
+/// Decoded photos kept in memory at most, in bytes; the others are read again when drawn.
+const CACHE_BYTES: usize = 512 << 20;
+
+/// Photos whose signatures differ in at most this many of 64 bits count as one photo.
+const NEAR: u32 = 5;
+
+/// A photo that can be learnt from.
+#[derive(Clone, Debug)]
+pub struct Photo {
+    /// Its file.
+    pub path: PathBuf,
+    /// Of its content: the same for another name, size or compression.
+    signature: u64,
+}
+
+/// Photos by their use.
+#[derive(Clone, Debug, Default)]
+pub struct Split {
+    /// Learnt from.
+    pub train: Vec<Photo>,
+    /// Looked at while learning, to keep the best.
+    pub validation: Vec<Photo>,
+    /// Looked at once, for the verdict.
+    pub test: Vec<Photo>,
+    /// Why files were left out, one sentence each.
+    pub left_out: Vec<String>,
+}
+
+/// Finds the photos in files and folders and splits them.
+///
+/// The split depends on the content of the photos alone: it is the same for other names and
+/// orders. Photos that look alike stay together. With three photos or more, each part has one.
+///
+/// # Errors
+/// [`Error::NoPictures`] if fewer than three different photos can be used.
+pub fn split(
+    places: &[PathBuf],
+    min_side: u32,
+    validation_share: f64,
+    test_share: f64,
+) -> Result<Split> {
+    let mut files = Vec::new();
+    for place in places {
+        gather(place, &mut files)?;
+    }
+    files.sort();
+    files.dedup();
+    let mut split = Split::default();
+    let mut photos = Vec::new();
+    for path in files {
+        match Picture::open(&path) {
+            Err(error) => split.left_out.push(error.to_string()),
+            Ok(picture) if picture.size().0.min(picture.size().1) < min_side => {
+                let name = path.display();
+                split.left_out.push(format!("smaller than {min_side} pixels: {name}"));
+            }
+            Ok(picture) => {
+                let signature = signature(&picture.pixels.into_rgb8());
+                photos.push(Photo { path, signature });
+            }
+        }
+    }
+    let groups = alike(photos);
+    if groups.len() < 3 {
+        return Err(Error::NoPictures { path: places.first().cloned().unwrap_or_default() });
+    }
+    let part = |share: f64| ((groups.len() as f64 * share).round() as usize).max(1);
+    let (test, validation) = (part(test_share), part(validation_share));
+    for (rank, group) in groups.into_iter().enumerate() {
+        if rank < test {
+            split.test.extend(group);
+        } else if rank < test + validation {
+            split.validation.extend(group);
+        } else {
+            split.train.extend(group);
+        }
+    }
+    if split.train.is_empty() {
+        return Err(Error::Setting("too much is held out: no photo is left to learn from".into()));
+    }
+    Ok(split)
+}
+
+/// Files whose ending names a picture, in a folder and the folders in it.
+fn gather(place: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    if !place.is_dir() {
+        files.push(place.to_owned());
+        return Ok(());
+    }
+    let entries = std::fs::read_dir(place).map_err(|error| Error::read(place, error))?;
+    for entry in entries.flatten() {
+        let path = entry.path();
+        // A link to a folder could lead in a circle.
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if is_folder {
+            gather(&path, files)?;
+        } else if Format::of_path(&path).is_some() {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// A bit for each of 8x8 places: whether the picture gets brighter to the right there
+/// ("difference hash").
+fn signature(picture: &RgbImage) -> u64 {
+    let small = resize_exact(picture, 9, 8);
+    let luma = |x: u32, y: u32| {
+        let [r, g, b] = small.get_pixel(x, y).0.map(u32::from);
+        299 * r + 587 * g + 114 * b
+    };
+    let places = (0..8).flat_map(|y| (0..8).map(move |x| (x, y)));
+    places.fold(0, |bits, (x, y)| bits << 1 | u64::from(luma(x + 1, y) > luma(x, y)))
+}
+
+/// Groups of photos that look alike, in an order that depends on their content only.
+fn alike(photos: Vec<Photo>) -> Vec<Vec<Photo>> {
+    let mut groups: Vec<Vec<Photo>> = Vec::new();
+    for photo in photos {
+        let near = |other: &Photo| (other.signature ^ photo.signature).count_ones() <= NEAR;
+        // A photo may connect groups that were apart.
+        let (mut mine, others): (Vec<_>, Vec<_>) =
+            groups.into_iter().partition(|group| group.iter().any(near));
+        groups = others;
+        let mut group: Vec<Photo> = mine.drain(..).flatten().collect();
+        group.push(photo);
+        groups.push(group);
+    }
+    // A hash scatters signatures that begin alike.
+    let rank = |group: &Vec<Photo>| {
+        let smallest = group.iter().map(|photo| photo.signature).min().unwrap_or_default();
+        Rng::with_seed(smallest).u64(..)
+    };
+    groups.sort_by_key(rank);
+    groups
+}
+
+/// Pairs of crops for one step, NCHW, values 0 to 1.
+#[derive(Debug)]
+pub struct Batch {
+    /// What the network gets.
+    pub small: Vec<f32>,
+    /// What it should give.
+    pub large: Vec<f32>,
+}
+
+/// What batches are cut by.
+#[derive(Clone, Debug)]
+pub struct Cut {
+    /// Pairs in a batch.
+    pub batch: usize,
+    /// Side of the small crops in pixels.
+    pub crop: u32,
+    /// Size of the large crops over that of the small ones.
+    pub scale: u32,
+    /// How small ones are made.
+    pub recipe: Recipe,
+    /// Decides everything that is drawn.
+    pub seed: u64,
+}
+
+/// Photos in memory, as far as they fit.
+#[derive(Debug, Default)]
+struct Cache {
+    photos: HashMap<usize, Arc<RgbImage>>,
+    bytes: usize,
+}
+
+/// Threads that prepare the batches of a run in order, each depending on the seed and its number
+/// only: a run that is resumed gets the same ones.
+#[derive(Debug)]
+pub struct Loader {
+    queues: Vec<Receiver<Result<Batch>>>,
+    threads: Vec<JoinHandle<()>>,
+    next: u64,
+}
+
+impl Loader {
+    /// Prepares the batches from `first` on.
+    ///
+    /// # Errors
+    /// [`Error::Panic`] if the system gives no threads.
+    pub fn start(photos: Vec<Photo>, cut: Cut, first: u64, threads: u64) -> Result<Self> {
+        let (photos, cut) = (Arc::new(photos), Arc::new(cut));
+        let cache = Arc::new(Mutex::new(Cache::default()));
+        let mut loader = Self { queues: Vec::new(), threads: Vec::new(), next: first };
+        for lane in 0..threads {
+            let (outbox, queue) = bounded(2);
+            let (photos, cut, cache) = (photos.clone(), cut.clone(), cache.clone());
+            // The numbers that this lane takes in turn.
+            let start = first + (threads + lane - first % threads) % threads;
+            let thread = std::thread::Builder::new().name("photos".to_owned()).spawn(move || {
+                for number in (start..).step_by(threads as usize) {
+                    if outbox.send(batch(&photos, &cut, &cache, number)).is_err() {
+                        return; // The run has ended.
+                    }
+                }
+            });
+            loader.threads.push(thread.map_err(|error| Error::Panic(error.to_string()))?);
+            loader.queues.push(queue);
+        }
+        Ok(loader)
+    }
+
+    /// The next batch; waits if it is not ready.
+    ///
+    /// # Errors
+    /// What reading a photo gave.
+    pub fn take(&mut self) -> Result<Batch> {
+        let lane = (self.next % self.queues.len() as u64) as usize;
+        self.next += 1;
+        match self.queues[lane].recv() {
+            Ok(batch) => batch,
+            Err(_) => Err(Error::Panic("a thread that prepares photos has stopped".to_owned())),
+        }
+    }
+}
+
+impl Drop for Loader {
+    fn drop(&mut self) {
+        self.queues.clear();
+        for thread in self.threads.drain(..) {
+            let _ended = thread.join();
+        }
+    }
+}
+
+fn batch(photos: &[Photo], cut: &Cut, cache: &Mutex<Cache>, number: u64) -> Result<Batch> {
+    let mut rng = Rng::with_seed(cut.seed ^ Rng::with_seed(number).u64(..));
+    let mut batch = Batch { small: Vec::new(), large: Vec::new() };
+    for _ in 0..cut.batch {
+        let photo = decoded(photos, rng.usize(..photos.len()), cache)?;
+        let side = cut.crop * cut.scale;
+        let place = |length: u32, rng: &mut Rng| rng.u32(..=length - side);
+        let (x, y) = (place(photo.width(), &mut rng), place(photo.height(), &mut rng));
+        let crop = imageops::crop_imm(&*photo, x, y, side, side).to_image();
+        let large = turned(crop, rng.u8(..8));
+        let small = cut.recipe.apply(&large, cut.scale, &mut rng)?;
+        append(&mut batch.small, &small);
+        append(&mut batch.large, &large);
+    }
+    Ok(batch)
+}
+
+fn decoded(photos: &[Photo], index: usize, cache: &Mutex<Cache>) -> Result<Arc<RgbImage>> {
+    let lock = || cache.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(photo) = lock().photos.get(&index) {
+        return Ok(photo.clone());
+    }
+    let photo = Arc::new(Picture::open(&photos[index].path)?.pixels.into_rgb8());
+    let mut cache = lock();
+    if cache.bytes + photo.len() <= CACHE_BYTES {
+        cache.bytes += photo.len();
+        cache.photos.insert(index, photo.clone());
+    }
+    Ok(photo)
+}
+
+/// One of the eight ways a square can lie.
+fn turned(crop: RgbImage, way: u8) -> RgbImage {
+    let crop = if way & 1 == 0 { crop } else { imageops::flip_horizontal(&crop) };
+    match way >> 1 {
+        0 => crop,
+        1 => imageops::rotate90(&crop),
+        2 => imageops::rotate180(&crop),
+        _ => imageops::rotate270(&crop),
+    }
+}
+
+/// Red, green and blue planes, 0 to 1.
+fn append(planes: &mut Vec<f32>, picture: &RgbImage) {
+    for channel in 0..3 {
+        planes.extend(picture.pixels().map(|pixel| f32::from(pixel.0[channel]) / 255.0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn photos(folder: &Path, count: u32) {
+        for i in 0..count {
+            let picture = RgbImage::from_fn(90 + i, 80, |x, y| {
+                let mut rng = Rng::with_seed(u64::from(x / 12 + 100 * (y / 11) + 10_000 * i));
+                image::Rgb([rng.u8(..), rng.u8(..), rng.u8(..)])
+            });
+            picture.save(folder.join(format!("{i:03}.png"))).unwrap();
+        }
+    }
+
+    fn names(photos: &[Photo]) -> Vec<String> {
+        let name = |photo: &Photo| photo.path.file_name().unwrap().to_string_lossy().into_owned();
+        let mut names: Vec<String> = photos.iter().map(name).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn the_split_follows_the_content_and_keeps_what_looks_alike_together() {
+        let folder = tempfile::tempdir().unwrap();
+        photos(folder.path(), 20);
+        // The same photo smaller and compressed, under a name far away.
+        let twin = image::open(folder.path().join("007.png")).unwrap();
+        twin.resize_exact(85, 72, imageops::FilterType::Triangle)
+            .save(folder.path().join("zzz.jpg"))
+            .unwrap();
+        let tiny = RgbImage::new(10, 10);
+        tiny.save(folder.path().join("tiny.png")).unwrap();
+        let places = [folder.path().to_owned()];
+        let before = split(&places, 64, 0.20, 0.05).unwrap();
+        assert_eq!(before.left_out.len(), 1, "{:?}", before.left_out);
+        let parts = [&before.train, &before.validation, &before.test];
+        assert_eq!(parts.iter().map(|part| part.len()).sum::<usize>(), 21);
+        assert!(!before.test.is_empty() && before.validation.len() >= 4);
+        let with = |name: &str| {
+            parts.iter().position(|part| names(part).contains(&name.to_owned())).unwrap()
+        };
+        assert_eq!(with("007.png"), with("zzz.jpg"), "twins must not straddle the split");
+
+        // Other names, another order: the same split.
+        for i in 0..20 {
+            let from = folder.path().join(format!("{i:03}.png"));
+            std::fs::rename(from, folder.path().join(format!("n{:03}.png", 20 - i))).unwrap();
+        }
+        let after = split(&places, 64, 0.20, 0.05).unwrap();
+        let renamed = |photos: &[Photo]| {
+            let mut names: Vec<String> = names(photos)
+                .into_iter()
+                .map(|name| match name.strip_suffix(".png").and_then(|n| n.parse::<u32>().ok()) {
+                    Some(i) => format!("n{:03}.png", 20 - i),
+                    None => name,
+                })
+                .collect();
+            names.sort();
+            names
+        };
+        assert_eq!(renamed(&before.train), names(&after.train));
+        assert_eq!(renamed(&before.test), names(&after.test));
+    }
+
+    #[test]
+    fn batches_depend_on_seed_and_number_only() {
+        let folder = tempfile::tempdir().unwrap();
+        photos(folder.path(), 6);
+        let split = split(&[folder.path().to_owned()], 64, 0.2, 0.05).unwrap();
+        let cut =
+            Cut { batch: 3, crop: 8, scale: 4, recipe: Recipe::named("blind").unwrap(), seed: 5 };
+        let take = |first: u64, threads: u64, count: usize| -> Vec<Vec<f32>> {
+            let mut loader =
+                Loader::start(split.train.clone(), cut.clone(), first, threads).unwrap();
+            (0..count).map(|_| loader.take().unwrap().small).collect()
+        };
+        let all = take(0, 1, 7);
+        assert_eq!(all[0].len(), 3 * 3 * 8 * 8);
+        assert!(all[0] != all[1]);
+        assert!(all == take(0, 3, 7), "threads must not matter");
+        assert!(all[4..] == take(4, 2, 3), "a resumed run gets the same batches");
+    }
+}
