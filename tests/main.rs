@@ -8,4 +8,5 @@ mod formats;
 mod layering;
 mod reference;
 mod support;
+mod training;
 mod window;

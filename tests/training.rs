@@ -1,0 +1,229 @@
+//! Training from end to end, on photos made here and a tiny network.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use image::{Rgb, RgbImage};
+use serde_json::Value;
+
+use crate::support::{files, pixmend, stderr, write};
+
+/// Photos with edges and textures, no two alike.
+fn photos(folder: &Path, count: u32) -> PathBuf {
+    let folder = folder.join("photos");
+    fs::create_dir(&folder).unwrap();
+    for i in 0..count {
+        let photo = RgbImage::from_fn(120, 110, |x, y| {
+            let (x, y) = (x as f32, y as f32);
+            let angle = i as f32 * 0.7;
+            let along = x * angle.cos() + y * angle.sin();
+            let stripes = if (along / (4.0 + i as f32 % 5.0)).sin() > 0.0 { 210.0 } else { 40.0 };
+            let spot = (x - 20.0 - 7.0 * i as f32 % 80.0).hypot(y - 55.0) < 25.0;
+            let shade = if spot { 128.0 + 60.0 * (x / 3.0).sin() } else { stripes };
+            Rgb([shade as u8, (shade * 0.6 + y) as u8, (255.0 - shade) as u8])
+        });
+        write(&folder, &format!("{i:02}.png"), &photo);
+    }
+    folder
+}
+
+fn train(photos: &Path, output: &Path, more: &[&str]) -> Command {
+    let mut command = plain(photos, output, more);
+    command.args(["--batch", "4", "--crop", "12", "--warm-up", "5"]);
+    command
+}
+
+/// Without options that a recipe can hold.
+fn plain(photos: &Path, output: &Path, more: &[&str]) -> Command {
+    let mut command = pixmend();
+    command.arg("train").arg(photos).arg("-o").arg(output);
+    command.args(["--base", "new", "--channels", "6", "--blocks", "1", "--device", "cpu"]);
+    command.arg("--json-events").args(more);
+    command
+}
+
+/// The events that a run printed.
+fn events(stdout: &[u8]) -> Vec<Value> {
+    let lines = stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
+}
+
+/// Losses by step.
+fn losses(events: &[Value]) -> Vec<(u64, f64)> {
+    let steps = events.iter().filter(|event| event["event"] == "step");
+    steps.map(|event| (event["step"].as_u64().unwrap(), event["loss"].as_f64().unwrap())).collect()
+}
+
+#[test]
+fn a_fresh_network_learns_and_is_judged_on_photos_it_has_not_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = photos(folder.path(), 12);
+    let output = folder.path().join("model.safetensors");
+    let options = ["--steps", "120", "--validate-every", "40", "--rate", "0.004"];
+    let run = train(&photos, &output, &options).output().unwrap();
+    assert!(run.status.success(), "{}", stderr(&run));
+    let events = events(&run.stdout);
+    assert_eq!(events[0]["event"], "started");
+    assert_eq!(events[0]["train"].as_u64().unwrap() + 3, 12);
+    let losses = losses(&events);
+    assert_eq!(losses.len(), 120);
+    let mean = |part: &[(u64, f64)]| part.iter().map(|l| l.1).sum::<f64>() / part.len() as f64;
+    assert!(mean(&losses[100..]) < 0.9 * mean(&losses[..20]), "it does not learn");
+    let finished = events.last().unwrap();
+    assert_eq!(finished["event"], "finished");
+    let verdict = &finished["verdict"];
+    assert_eq!(verdict["is_better"], true, "{verdict}");
+    assert!(verdict["gain_db"].as_f64().unwrap() > 0.3, "{verdict}");
+    assert!(finished["waiting_share"].as_f64().unwrap() < 1.0);
+
+    // The file is a model like any other, and its recipe and report lie beside it.
+    let photo = photos.join("00.png");
+    let enlarged = pixmend()
+        .args(["upscale", "--device", "cpu", "--model"])
+        .args([&output, &photo])
+        .arg("-o")
+        .arg(folder.path().join("enlarged.png"))
+        .output()
+        .unwrap();
+    assert!(enlarged.status.success(), "{}", stderr(&enlarged));
+    let report = fs::read_to_string(output.with_extension("report.json")).unwrap();
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["verdict"], *verdict);
+    assert_eq!(report["history"].as_array().unwrap().len(), 3);
+
+    // The recipe alone makes the same run again.
+    let again = folder.path().join("again.safetensors");
+    let recipe = output.with_extension("toml");
+    let rerun = plain(&photos, &again, &["--recipe", recipe.to_str().unwrap()]).output().unwrap();
+    assert!(rerun.status.success(), "{}", stderr(&rerun));
+    assert_eq!(self::losses(&self::events(&rerun.stdout)), losses);
+    // The order of the words in a file's header is left to chance; the weights are not.
+    let weights = |path: &Path| {
+        let bytes = fs::read(path).unwrap();
+        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let mut named: Vec<(String, Vec<u8>)> =
+            tensors.iter().map(|(name, view)| (name.to_owned(), view.data().to_vec())).collect();
+        named.sort();
+        named
+    };
+    assert!(weights(&again) == weights(&output));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_that_was_killed_goes_on_with_the_same_losses() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = photos(folder.path(), 8);
+    let whole = folder.path().join("whole.safetensors");
+    let options = ["--steps", "40", "--validate-every", "10"];
+    let expected = train(&photos, &whole, &options).output().unwrap();
+    assert!(expected.status.success(), "{}", stderr(&expected));
+    let expected = losses(&events(&expected.stdout));
+
+    let output = folder.path().join("killed.safetensors");
+    let mut run = train(&photos, &output, &options)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let start = Instant::now();
+    let checkpoint = output.with_extension("checkpoint");
+    while !checkpoint.exists() {
+        assert!(start.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    run.kill().unwrap();
+    run.wait().unwrap();
+    assert!(!output.exists());
+
+    let resumed = train(&photos, &output, &["--resume"]).output().unwrap();
+    assert!(resumed.status.success(), "{}", stderr(&resumed));
+    let resumed = losses(&events(&resumed.stdout));
+    let first = resumed[0].0;
+    assert!(
+        first > 10 && (first - 1).is_multiple_of(10),
+        "it goes on at a checkpoint, not at {first}"
+    );
+    for (step, loss) in resumed {
+        let before = expected[step as usize - 1];
+        assert_eq!(before.0, step);
+        assert!((before.1 - loss).abs() < 1e-5, "step {step}: {loss} instead of {}", before.1);
+    }
+    assert!(output.exists());
+}
+
+#[test]
+fn a_rate_far_too_high_is_rolled_back_and_ends_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = photos(folder.path(), 6);
+    let output = folder.path().join("model.safetensors");
+    let options = ["--steps", "200", "--validate-every", "5", "--rate", "9"];
+    let run =
+        train(&photos, &output, &[&options[..], &["--average", "0.5"]].concat()).output().unwrap();
+    let events = events(&run.stdout);
+    assert!(events.iter().any(|event| event["rolled_back"] == true), "nothing was rolled back");
+    assert!(!stderr(&run).contains("panicked"), "{}", stderr(&run));
+    match run.status.code() {
+        Some(0) => assert_eq!(events.last().unwrap()["event"], "finished"),
+        code => {
+            assert_eq!(code, Some(1));
+            assert!(stderr(&run).contains("lower --rate"), "{}", stderr(&run));
+            assert!(!output.exists());
+        }
+    }
+}
+
+#[test]
+fn training_refuses_what_it_cannot_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = photos(folder.path(), 5);
+    let output = folder.path().join("model.safetensors");
+    let refuse = |photos: &Path, more: &[&str], words: &str| {
+        let run = plain(photos, &output, more).output().unwrap();
+        assert_eq!(run.status.code(), Some(1), "{more:?}: {}", stderr(&run));
+        assert!(stderr(&run).contains(words), "{more:?}: {}", stderr(&run));
+        assert_eq!(stderr(&run).trim().lines().count(), 1, "{}", stderr(&run));
+    };
+    let few = folder.path().join("few");
+    fs::create_dir(&few).unwrap();
+    fs::copy(photos.join("00.png"), few.join("a.png")).unwrap();
+    fs::copy(photos.join("00.png"), few.join("b.png")).unwrap();
+    refuse(&few, &[], "few");
+    refuse(&photos, &["--crop", "400"], "photos");
+    refuse(&photos, &["--rate", "0"], "out of its range");
+    refuse(&photos, &["--degradation", "rain", "--crop", "12"], "rain");
+    refuse(&photos, &["--resume"], "model.checkpoint");
+    let recipe = folder.path().join("r.toml");
+    std::io::Write::write_all(&mut fs::File::create(&recipe).unwrap(), b"stepz = 3\n").unwrap();
+    refuse(&photos, &["--recipe", recipe.to_str().unwrap()], "r.toml");
+    assert!(!output.exists());
+}
+
+#[test]
+fn degrading_is_exact_and_made_again_by_its_seed() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = photos(folder.path(), 1);
+    let photo = photos.join("00.png");
+    let degrade = |name: &str, more: &[&str]| {
+        let out = folder.path().join(name);
+        let run = pixmend().arg("degrade").arg(&photo).arg("-o").arg(&out).args(more).output();
+        let run = run.unwrap();
+        assert!(run.status.success(), "{}", stderr(&run));
+        image::open(out).unwrap().into_rgb8()
+    };
+    let small = degrade("a.png", &[]);
+    assert_eq!(small.dimensions(), (30, 27));
+    let original = image::open(&photo).unwrap().into_rgb8();
+    let cut = image::imageops::crop_imm(&original, 0, 0, 120, 108).to_image();
+    assert!(small == pixmend::picture::resample::shrink_exact(&cut, 4));
+    let blind = |name: &str, seed: &str| {
+        degrade(name, &["--recipe", "blind", "--scale", "2", "--seed", seed])
+    };
+    assert!(blind("b.png", "1") == blind("c.png", "1"));
+    assert!(blind("d.png", "2") != blind("e.png", "1"));
+    assert_eq!(files(folder.path()).len(), 6);
+}
