@@ -227,3 +227,20 @@ fn degrading_is_exact_and_made_again_by_its_seed() {
     assert!(blind("d.png", "2") != blind("e.png", "1"));
     assert_eq!(files(folder.path()).len(), 6);
 }
+
+#[test]
+fn the_range_test_suggests_rates_and_draws_its_curve() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = photos(folder.path(), 6);
+    let output = folder.path().join("model.safetensors");
+    let run = train(&photos, &output, &["--find-rate"]).output().unwrap();
+    assert!(run.status.success(), "{}", stderr(&run));
+    let search: Value = serde_json::from_slice(&run.stdout).unwrap();
+    assert!(search["points"].as_array().unwrap().len() > 30, "{search}");
+    for rate in ["steepest", "tenth_of_lowest"] {
+        assert!((1e-6..1.0).contains(&search[rate].as_f64().unwrap()), "{search}");
+    }
+    let plot = fs::read_to_string(output.with_extension("rates.svg")).unwrap();
+    assert!(plot.contains("<polyline"));
+    assert!(!output.exists(), "nothing was trained");
+}

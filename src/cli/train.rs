@@ -20,7 +20,7 @@ use crate::{
         residual::{ResidualConfig, Upsampler},
     },
     settings::{DEFAULT_MODEL, Existing, PendingFile},
-    train::{StepReport, TrainOptions, Trainer, verdict::Verdict},
+    train::{StepReport, TrainOptions, Trainer, search::range_test, verdict::Verdict},
 };
 
 /// Arguments of `pixmend train`.
@@ -56,6 +56,9 @@ pub struct Arguments {
     /// Replace the model if it exists
     #[arg(long)]
     overwrite: bool,
+    /// Try rising learning rates for 100 steps, suggest two, and draw FILE.rates.svg
+    #[arg(long)]
+    find_rate: bool,
     /// Print a JSON object for each step and each result, one a line
     #[arg(long)]
     json_events: bool,
@@ -93,6 +96,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         };
         Trainer::new(&arguments.photos, base, options, device)?
     };
+    if arguments.find_rate {
+        return find_rate(trainer, arguments);
+    }
     let split = trainer.split();
     let started = Event::Started {
         train: split.train.len(),
@@ -160,6 +166,27 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     if kept {
         tell(&output.display().to_string());
     }
+    Ok(())
+}
+
+fn find_rate(trainer: Trainer, arguments: &Arguments) -> Result<()> {
+    let interrupted = interrupted();
+    let search = range_test(trainer, 100, |_| match interrupted.load(Ordering::Relaxed) {
+        true => Err(Error::Cancelled),
+        false => Ok(()),
+    })?;
+    let plot = beside(&arguments.output, "rates.svg");
+    write(&plot, &search.svg())?;
+    if arguments.json_events {
+        return print_json(&search);
+    }
+    tell(&format!(
+        "--rate {:.1e} (where the loss falls fastest) or --rate {:.1e} (a tenth of where it is \
+         lowest); the curve is in {}",
+        search.steepest,
+        search.tenth_of_lowest,
+        plot.display()
+    ));
     Ok(())
 }
 

@@ -184,12 +184,13 @@ impl Adam {
     ) -> M {
         let mut found = Gradients { all: gradients, found: Vec::new() };
         network.visit(&mut found);
-        let norm = found.found.iter().flatten().map(|gradient| {
-            let squares = gradient.clone() * gradient.clone();
-            squares.sum().into_scalar::<f32>()
-        });
-        let norm = f64::from(norm.sum::<f32>()).sqrt();
-        let shorten = if norm > self.clip { self.clip / norm } else { 1.0 };
+        // Computed where the gradients are: asking for the number would stop a GPU.
+        let squares = |gradient: &Tensor<1>| (gradient.clone() * gradient.clone()).sum();
+        let norm = found.found.iter().flatten().map(squares).reduce(|sum, next| sum + next);
+        let Some(norm) = norm.map(Tensor::sqrt) else {
+            return network; // Nothing was learnt from.
+        };
+        let shorten = ((norm + 1e-12).recip() * self.clip).clamp_max(1.0);
 
         state.updates += 1;
         let time = i32::try_from(state.updates).unwrap_or(i32::MAX);
@@ -206,7 +207,7 @@ impl Adam {
                 updated.push(value);
                 continue;
             };
-            let gradient = gradient * shorten;
+            let gradient = gradient * shorten.clone();
             let mix = |old: &Tensor<1>, new: Tensor<1>, keep: f64| {
                 old.clone() * keep + new * (1.0 - keep)
             };

@@ -39,6 +39,7 @@ pub mod data;
 pub mod degrade;
 pub mod loss;
 pub mod schedule;
+pub mod search;
 pub mod verdict;
 
 /// What the user sets: the same for the command line, a recipe file and a panel.
@@ -157,7 +158,7 @@ pub struct Point {
 pub struct StepReport {
     /// Steps done, this one included.
     pub step: u64,
-    /// Of this step, before its update.
+    /// Of this step, before its update; not a number if it had none.
     pub loss: f64,
     /// Learning rate used.
     pub rate: f64,
@@ -179,9 +180,6 @@ const MOST_ROLL_BACKS: u32 = 8;
 
 /// A loss this many times its mean means that the run has diverged.
 const DIVERGED: f64 = 8.0;
-
-/// Threads that prepare photos.
-const LOADERS: u64 = 2;
 
 /// Largest side of the pieces of validation photos that are scored, for speed.
 const VALIDATION_SIDE: u32 = 384;
@@ -288,7 +286,8 @@ impl Trainer {
         let validation = pairs(&split.validation, &recipe, scale, options.seed, VALIDATION_SIDE)?;
         let cut =
             Cut { batch: options.batch, crop: options.crop, scale, recipe, seed: options.seed };
-        let loader = Loader::start(split.train.clone(), cut, step, LOADERS)?;
+        let threads = rayon::current_num_threads().max(2) as u64;
+        let loader = Loader::start(split.train.clone(), cut, step, threads)?;
         let base_psnr = mean_psnr(&base, &validation, &chosen)?;
         let good = Good { network: network.clone(), state: state.clone(), mean_loss: 0.0 };
         Ok(Self {
@@ -370,50 +369,58 @@ impl Trainer {
     /// # Errors
     /// [`Error::Setting`] if the run diverges again and again, or those of reading photos.
     pub fn step(&mut self) -> Result<StepReport> {
+        let options = &self.options;
+        let (warm_up, peak) = (options.warm_up, options.rate * self.rate_scale);
+        let rate = options.schedule.rate(self.step, options.steps, peak, warm_up);
+        let loss = self.update(rate, DIVERGED * self.mean_loss)?;
+        let rolled_back = loss.is_none();
+        if rolled_back {
+            self.roll_back()?;
+        }
+        let loss = loss.unwrap_or(f64::NAN);
+        self.step += 1;
+        let looks = self.step.is_multiple_of(self.options.validate_every)
+            || self.step == self.options.steps;
+        let validation = if looks { Some(self.look()?) } else { None };
+        Ok(StepReport { step: self.step, loss, rate, validation, rolled_back })
+    }
+
+    /// Learns from the next batch and gives its loss; `None`, and nothing learnt, if that is not a
+    /// number or above `limit` (where 0 is none).
+    fn update(&mut self, rate: f64, limit: f64) -> Result<Option<f64>> {
         let begin = Instant::now();
         let batch = self.loader.take()?;
         let ready = Instant::now();
         self.waited += ready - begin;
 
-        let Self { options, .. } = self;
-        let scale = self.base.scale();
+        let options = &self.options;
         let tensor = |values: Vec<f32>, side: u32| {
             let shape = [options.batch, 3, side as usize, side as usize];
             Tensor::<4>::from_data(TensorData::new(values, shape), &self.device)
         };
         let small = tensor(batch.small, options.crop);
-        let large = tensor(batch.large, options.crop * scale);
+        let large = tensor(batch.large, options.crop * self.base.scale());
         let loss = options.loss.of(self.network.forward(small), large);
         let value = f64::from(loss.clone().into_scalar::<f32>());
-        let (warm_up, peak) = (options.warm_up, options.rate * self.rate_scale);
-        let rate = options.schedule.rate(self.step, options.steps, peak, warm_up);
-
-        let diverged =
-            !value.is_finite() || (self.mean_loss > 0.0 && value > DIVERGED * self.mean_loss);
-        if diverged {
-            self.roll_back()?;
-        } else {
-            let gradients = GradientsParams::from_grads(loss.backward(), &self.network);
-            let adam = Adam {
-                beta1: 0.9,
-                beta2: 0.99,
-                epsilon: 1e-8,
-                average: options.average,
-                clip: options.clip,
-            };
-            let network = self.network.clone();
-            self.network = adam.update(network, &gradients, &mut self.state, rate);
-            self.mean_loss = match self.mean_loss {
-                mean if mean > 0.0 => 0.98 * mean + 0.02 * value,
-                _ => value,
-            };
+        if !value.is_finite() || (limit > 0.0 && value > limit) {
+            return Ok(None);
         }
-        self.step += 1;
+        let gradients = GradientsParams::from_grads(loss.backward(), &self.network);
+        let adam = Adam {
+            beta1: 0.9,
+            beta2: 0.99,
+            epsilon: 1e-8,
+            average: options.average,
+            clip: options.clip,
+        };
+        let network = self.network.clone();
+        self.network = adam.update(network, &gradients, &mut self.state, rate);
+        self.mean_loss = match self.mean_loss {
+            mean if mean > 0.0 => 0.98 * mean + 0.02 * value,
+            _ => value,
+        };
         self.worked += ready.elapsed();
-        let looks = self.step.is_multiple_of(self.options.validate_every)
-            || self.step == self.options.steps;
-        let validation = if looks { Some(self.look()?) } else { None };
-        Ok(StepReport { step: self.step, loss: value, rate, validation, rolled_back: diverged })
+        Ok(Some(value))
     }
 
     fn now(&self) -> Good {
