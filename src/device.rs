@@ -304,6 +304,13 @@ impl Chosen {
         &self.device
     }
 
+    /// Whether it is a graphics interface that the CPU computes: slow, and with drivers that
+    /// crash on some of the kernels that training needs.
+    #[must_use]
+    pub const fn is_software(&self) -> bool {
+        matches!(self.class, Class::Software)
+    }
+
     /// Whether kernels are compiled and tuned for each size of tile.
     #[must_use]
     pub const fn tunes_kernels(&self) -> bool {

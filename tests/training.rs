@@ -94,6 +94,12 @@ fn a_fresh_network_learns_and_is_judged_on_photos_it_has_not_seen() {
     let report: Value = serde_json::from_str(&report).unwrap();
     assert_eq!(report["verdict"], *verdict);
     assert_eq!(report["history"].as_array().unwrap().len(), 3);
+    let page = output.with_extension("report");
+    let text = fs::read_to_string(page.join("index.html")).unwrap();
+    assert!(text.contains("Better than the base on"), "{text}");
+    for file in ["0-before.png", "0-base.png", "0-tuned.png", "0-original.png"] {
+        assert!(text.contains(file) && image::open(page.join(file)).is_ok(), "{file}");
+    }
 
     // The recipe alone makes the same run again.
     let again = folder.path().join("again.safetensors");

@@ -157,12 +157,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         "options": trainer.options(),
     });
     write(&beside(output, "report.json"), &report.to_string())?;
+    let page = trainer.report(&verdict, &beside(output, "report"))?;
     if arguments.json_events {
         let output = kept.then_some(output.as_path());
         let waiting_share = trainer.waiting_share();
         return print_json(&Event::Finished { output, verdict: &verdict, waiting_share });
     }
-    tell(&verdict.sentence);
+    tell(&format!("{}; see {}", verdict.sentence, page.display()));
     if kept {
         tell(&output.display().to_string());
     }

@@ -38,6 +38,7 @@ mod checkpoint;
 pub mod data;
 pub mod degrade;
 pub mod loss;
+mod report;
 pub mod schedule;
 pub mod search;
 pub mod verdict;
@@ -279,6 +280,12 @@ impl Trainer {
         state: State,
         step: u64,
     ) -> Result<Self> {
+        if chosen.is_software() {
+            return Err(Error::Device {
+                name: chosen.name().to_owned(),
+                reason: "a software rasteriser cannot train".to_owned(),
+            });
+        }
         let scale = base.scale();
         let min_side = (options.crop * scale).max(verdict::smallest_side(scale));
         let split = data::split(photos, min_side, options.validation_share, options.test_share)?;
@@ -493,5 +500,13 @@ impl Trainer {
         let test: &[Photo] = &self.split.test;
         let Self { base, best_model, options, chosen, .. } = self;
         verdict::compare(base, best_model, test, &options.recipe(), options.seed, chosen)
+    }
+
+    /// Writes what the run has shown as a page with pictures, into a folder of its own.
+    ///
+    /// # Errors
+    /// [`Error::Write`] and its kin, or those of reading and enlarging photos.
+    pub fn report(&self, verdict: &Verdict, folder: &Path) -> Result<PathBuf> {
+        report::write(self, verdict, folder)
     }
 }
