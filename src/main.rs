@@ -11,6 +11,9 @@ fn main() -> ExitCode {
         .init();
     // What panics is caught where it matters and told in a sentence.
     std::panic::set_hook(Box::new(|panic| log::debug!("{panic}")));
+    if arguments.command.is_some() {
+        quiet_drivers();
+    }
     if let Some(command) = &arguments.command {
         return cli::run(command);
     }
@@ -22,5 +25,15 @@ fn main() -> ExitCode {
             cli::report(&error);
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Without a session, a layer of Mesa's Vulkan drivers prints complaints among the program's own
+/// words. All it does is to sort devices, which commands do by themselves.
+#[expect(unsafe_code, reason = "the environment can be changed only while there is one thread")]
+fn quiet_drivers() {
+    if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // SAFETY: nothing has started a thread yet.
+        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
     }
 }

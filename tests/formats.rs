@@ -204,3 +204,19 @@ fn a_profile_for_other_pixels_is_left_out() {
         assert_eq!(Picture::open(&path).unwrap().metadata.icc.is_some(), kept, "{name}");
     }
 }
+
+#[test]
+fn colours_that_were_multiplied_by_their_alpha_are_divided_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("premultiplied.tif");
+    let file = std::io::BufWriter::new(std::fs::File::create(&path).unwrap());
+    let mut encoder = tiff::encoder::TiffEncoder::new(file).unwrap();
+    let mut picture = encoder.new_image::<tiff::encoder::colortype::RGB8>(2, 1).unwrap();
+    picture.extra_samples(&[tiff::tags::ExtraSamples::AssociatedAlpha]).unwrap();
+    picture.rows_per_strip(1).unwrap();
+    picture.write_strip(&[100, 50, 25, 128, 0, 0, 0, 0]).unwrap();
+    picture.finish().unwrap();
+    let read = Picture::open(&path).unwrap().pixels.into_rgba8();
+    assert_eq!(read.get_pixel(0, 0).0, [199, 100, 50, 128]);
+    assert_eq!(read.get_pixel(1, 0).0[3], 0);
+}

@@ -126,7 +126,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 
     let interrupted = interrupted();
     let (begin, first) = (Instant::now(), trainer.done());
-    let limit = arguments.minutes.map(|minutes| Duration::from_secs_f64(minutes.max(0.0) * 60.0));
+    let limit = arguments.minutes.map(|minutes| {
+        // Longer than time can be counted is no limit.
+        Duration::try_from_secs_f64(minutes.max(0.0) * 60.0).unwrap_or(Duration::MAX)
+    });
     while trainer.done() < trainer.options().steps {
         let out_of_time = limit.is_some_and(|limit| begin.elapsed() >= limit);
         if out_of_time || interrupted.load(Ordering::Relaxed) {

@@ -111,6 +111,17 @@ pub fn icc_of_tiff(path: &Path) -> TiffResult<Option<Vec<u8>>> {
     Ok(icc.map(|_| value.as_bytes().to_vec()))
 }
 
+/// Whether the colours of a TIFF file are stored multiplied by their alpha.
+///
+/// # Errors
+/// Whatever the TIFF reader finds wrong with the directory.
+pub fn is_premultiplied_tiff(path: &Path) -> TiffResult<bool> {
+    const ASSOCIATED_ALPHA: u16 = 1;
+    let mut decoder = Decoder::new(BufReader::new(File::open(path)?))?;
+    let kinds = decoder.find_tag_unsigned_vec::<u16>(Tag::ExtraSamples)?;
+    Ok(kinds.is_some_and(|kinds| kinds.first() == Some(&ASSOCIATED_ALPHA)))
+}
+
 /// Gathers the tags of a TIFF file into an EXIF block; `None` without any.
 ///
 /// # Errors

@@ -78,6 +78,9 @@ impl Picture {
             picture.metadata.exif = metadata::exif_of_tiff(path).ok().flatten();
             picture.metadata.icc = metadata::icc_of_tiff(path).ok().flatten();
             picture.metadata.drop_unfit(picture.pixels.color());
+            if metadata::is_premultiplied_tiff(path).unwrap_or(false) {
+                divide_by_alpha(&mut picture.pixels);
+            }
         }
         picture.source = Some(path.to_owned());
         Ok(picture)
@@ -203,6 +206,28 @@ fn decode(
     let pixels = normalised(pixels);
     metadata.drop_unfit(pixels.color());
     Ok((pixels, metadata))
+}
+
+/// Colours that were multiplied by their alpha as they were before.
+fn divide_by_alpha(pixels: &mut DynamicImage) {
+    fn divided(pixel: [u32; 4], white: u32) -> [u32; 4] {
+        let alpha = pixel[3];
+        let colour = |value: u32| ((value * white + alpha / 2) / alpha.max(1)).min(white);
+        [colour(pixel[0]), colour(pixel[1]), colour(pixel[2]), alpha]
+    }
+    match pixels {
+        DynamicImage::ImageRgba8(pixels) => {
+            for pixel in pixels.pixels_mut() {
+                pixel.0 = divided(pixel.0.map(u32::from), 255).map(|value| value as u8);
+            }
+        }
+        DynamicImage::ImageRgba16(pixels) => {
+            for pixel in pixels.pixels_mut() {
+                pixel.0 = divided(pixel.0.map(u32::from), 65_535).map(|value| value as u16);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Floating-point pictures become 16 bit; everything else stays what it is.
