@@ -216,6 +216,7 @@ fn colours_that_were_multiplied_by_their_alpha_are_divided_again() {
     picture.rows_per_strip(1).unwrap();
     picture.write_strip(&[100, 50, 25, 128, 0, 0, 0, 0]).unwrap();
     picture.finish().unwrap();
+    drop(encoder);
     let read = Picture::open(&path).unwrap().pixels.into_rgba8();
     assert_eq!(read.get_pixel(0, 0).0, [199, 100, 50, 128]);
     assert_eq!(read.get_pixel(1, 0).0[3], 0);
