@@ -9,12 +9,10 @@ fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error,eframe=off"))
         .init();
-    // What panics is caught where it matters and told in a sentence.
-    std::panic::set_hook(Box::new(|panic| log::debug!("{panic}")));
-    if arguments.command.is_some() {
-        quiet_drivers();
-    }
     if let Some(command) = &arguments.command {
+        // A panic is caught there and told in a sentence.
+        std::panic::set_hook(Box::new(|panic| log::debug!("{panic}")));
+        quiet_drivers();
         return cli::run(command);
     }
     let opened =
