@@ -76,7 +76,7 @@ impl Settings {
     /// Writes the file, creating its folder.
     ///
     /// # Errors
-    /// As [`write_atomically`].
+    /// As [`PendingFile`]: [`Error::DiskFull`] or [`Error::Write`].
     pub fn save(&self, path: &Path) -> Result<()> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(|error| Error::write(path, error))?;

@@ -138,7 +138,7 @@ fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>> {
 /// A picture enlarged `scale` times, whole in memory.
 ///
 /// # Errors
-/// As [`upscale`].
+/// As [`upscale()`].
 pub fn upscale_rgb(low: &RgbImage, scale: f64, model: &Model, device: &Chosen) -> Result<RgbImage> {
     let picture = Picture::from_pixels("evaluated", DynamicImage::from(low.clone()));
     let options = UpscaleOptions { scale, tile: None };
