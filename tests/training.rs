@@ -46,6 +46,11 @@ fn plain(photos: &Path, output: &Path, more: &[&str]) -> Command {
     command
 }
 
+/// What a run writes beside its model.
+fn beside(output: &Path, ending: &str) -> PathBuf {
+    PathBuf::from(format!("{}.{ending}", output.display()))
+}
+
 /// The events that a run printed.
 fn events(stdout: &[u8]) -> Vec<Value> {
     let lines = stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
@@ -90,11 +95,11 @@ fn a_fresh_network_learns_and_is_judged_on_photos_it_has_not_seen() {
         .output()
         .unwrap();
     assert!(enlarged.status.success(), "{}", stderr(&enlarged));
-    let report = fs::read_to_string(output.with_extension("report.json")).unwrap();
+    let report = fs::read_to_string(beside(&output, "report.json")).unwrap();
     let report: Value = serde_json::from_str(&report).unwrap();
     assert_eq!(report["verdict"], *verdict);
     assert_eq!(report["history"].as_array().unwrap().len(), 3);
-    let page = output.with_extension("report");
+    let page = beside(&output, "report");
     let text = fs::read_to_string(page.join("index.html")).unwrap();
     assert!(text.contains("Better than the base on"), "{text}");
     for file in ["0-before.png", "0-base.png", "0-tuned.png", "0-original.png"] {
@@ -103,7 +108,7 @@ fn a_fresh_network_learns_and_is_judged_on_photos_it_has_not_seen() {
 
     // The recipe alone makes the same run again.
     let again = folder.path().join("again.safetensors");
-    let recipe = output.with_extension("toml");
+    let recipe = beside(&output, "toml");
     let rerun = plain(&photos, &again, &["--recipe", recipe.to_str().unwrap()]).output().unwrap();
     assert!(rerun.status.success(), "{}", stderr(&rerun));
     assert_eq!(self::losses(&self::events(&rerun.stdout)), losses);
@@ -137,7 +142,7 @@ fn a_run_that_was_killed_goes_on_with_the_same_losses() {
         .spawn()
         .unwrap();
     let start = Instant::now();
-    let checkpoint = output.with_extension("checkpoint");
+    let checkpoint = beside(&output, "checkpoint");
     while !checkpoint.exists() {
         assert!(start.elapsed() < Duration::from_secs(60));
         std::thread::sleep(Duration::from_millis(2));
@@ -202,7 +207,7 @@ fn training_refuses_what_it_cannot_use() {
     refuse(&photos, &["--crop", "400"], "photos");
     refuse(&photos, &["--rate", "0"], "out of its range");
     refuse(&photos, &["--degradation", "rain", "--crop", "12"], "rain");
-    refuse(&photos, &["--resume"], "model.checkpoint");
+    refuse(&photos, &["--resume"], "model.safetensors.checkpoint");
     let recipe = folder.path().join("r.toml");
     std::io::Write::write_all(&mut fs::File::create(&recipe).unwrap(), b"stepz = 3\n").unwrap();
     refuse(&photos, &["--recipe", recipe.to_str().unwrap()], "r.toml");
@@ -246,7 +251,7 @@ fn the_range_test_suggests_rates_and_draws_its_curve() {
     for rate in ["steepest", "tenth_of_lowest"] {
         assert!((1e-6..1.0).contains(&search[rate].as_f64().unwrap()), "{search}");
     }
-    let plot = fs::read_to_string(output.with_extension("rates.svg")).unwrap();
+    let plot = fs::read_to_string(beside(&output, "rates.svg")).unwrap();
     assert!(plot.contains("<polyline"));
     assert!(!output.exists(), "nothing was trained");
 }

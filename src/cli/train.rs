@@ -47,7 +47,7 @@ pub struct Arguments {
     /// Stop after this many minutes at the latest
     #[arg(long)]
     minutes: Option<f64>,
-    /// Go on with the run that was begun for this output
+    /// Go on with the run that was begun for this output, with its options
     #[arg(long)]
     resume: bool,
     /// auto, gpu, cpu or the name of an adapter
@@ -74,15 +74,22 @@ enum Event<'a> {
     Finished { output: Option<&'a Path>, verdict: &'a Verdict, waiting_share: f64 },
 }
 
-/// A file beside the model, of the same name.
+/// A file beside the model: its name with another ending added.
 fn beside(output: &Path, ending: &str) -> PathBuf {
-    output.with_extension(ending)
+    let mut name = output.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{ending}"));
+    output.with_file_name(name)
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let Arguments { output, .. } = arguments;
-    if !arguments.overwrite && !arguments.resume && output.symlink_metadata().is_ok() {
-        return Err(Error::Exists { path: output.clone() });
+    if !arguments.overwrite && !arguments.resume {
+        let companions = ["checkpoint", "toml", "report.json", "report"];
+        let names = companions.map(|ending| beside(output, ending));
+        let taken = |name: &&PathBuf| name.symlink_metadata().is_ok();
+        if let Some(path) = std::iter::once(output).chain(&names).find(taken) {
+            return Err(Error::Exists { path: path.clone() });
+        }
     }
     let checkpoint = beside(output, "checkpoint");
     let device = Chosen::by_name(&arguments.device)?;
@@ -133,18 +140,26 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     while trainer.done() < trainer.options().steps {
         let out_of_time = limit.is_some_and(|limit| begin.elapsed() >= limit);
         if out_of_time || interrupted.load(Ordering::Relaxed) {
+            trainer.settle()?;
             trainer.save(&checkpoint)?;
             tell(&format!("stopped after {} steps; --resume goes on", trainer.done()));
             break;
         }
-        let report = trainer.step()?;
+        let report = match trainer.step() {
+            Ok(report) => report,
+            Err(error) => {
+                // What was learnt so far must not be lost with it.
+                trainer.save(&checkpoint)?;
+                return Err(error);
+            }
+        };
         if report.validation.is_some() {
             trainer.save(&checkpoint)?;
         }
         show(&report, &trainer, first, arguments.json_events)?;
     }
     let verdict = trainer.verdict()?;
-    let kept = verdict.is_better || arguments.base == "new";
+    let kept = verdict.is_better || trainer.is_fresh();
     if kept {
         let existing = match arguments.overwrite || arguments.resume {
             true => Existing::Replace,

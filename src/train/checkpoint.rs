@@ -26,6 +26,8 @@ pub(super) struct Progress {
     pub(super) base_psnr: f64,
     pub(super) best: Option<Best>,
     pub(super) history: Vec<super::Point>,
+    /// Signatures of the photos by their use, in order.
+    pub(super) photos: [Vec<u64>; 3],
 }
 
 /// Key of the progress in the file's metadata.

@@ -46,6 +46,17 @@ pub struct Split {
     pub left_out: Vec<String>,
 }
 
+impl Split {
+    /// What the photos of the three parts look like, in order.
+    pub(super) fn signatures(&self) -> [Vec<u64>; 3] {
+        [&self.train, &self.validation, &self.test].map(|photos| {
+            let mut signatures: Vec<u64> = photos.iter().map(|photo| photo.signature).collect();
+            signatures.sort_unstable();
+            signatures
+        })
+    }
+}
+
 /// Finds the photos in files and folders and splits them.
 ///
 /// The split depends on the content of the photos alone: it is the same for other names and
@@ -112,6 +123,9 @@ fn gather(place: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
         let path = entry.path();
         // A link to a folder could lead in a circle.
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if is_folder && path.extension().is_some_and(|ending| ending == "report") {
+            continue; // Of another run: it holds pieces of photos that were held out.
+        }
         if is_folder {
             gather(&path, files)?;
         } else if Format::of_path(&path).is_some() {
@@ -249,8 +263,15 @@ fn batch(photos: &[Photo], cut: &Cut, cache: &Mutex<Cache>, number: u64) -> Resu
     let mut rng = Rng::with_seed(cut.seed ^ Rng::with_seed(number).u64(..));
     let mut batch = Batch { small: Vec::new(), large: Vec::new() };
     for _ in 0..cut.batch {
-        let photo = decoded(photos, rng.usize(..photos.len()), cache)?;
+        let index = rng.usize(..photos.len());
+        let photo = decoded(photos, index, cache)?;
         let side = cut.crop * cut.scale;
+        if photo.width().min(photo.height()) < side {
+            return Err(Error::Mismatch {
+                path: photos[index].path.clone(),
+                reason: "the photo has become smaller since the run began".to_owned(),
+            });
+        }
         let place = |length: u32, rng: &mut Rng| rng.u32(..=length - side);
         let (x, y) = (place(photo.width(), &mut rng), place(photo.height(), &mut rng));
         let crop = imageops::crop_imm(&*photo, x, y, side, side).to_image();

@@ -118,7 +118,10 @@ impl Recipe {
     }
 
     /// Whether every range can be drawn from.
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
+        if self.rounds > 8 {
+            return Err(Error::Setting("a recipe has more than 8 rounds".to_owned()));
+        }
         for step in self.before.iter().chain(&self.after) {
             let (range, least, most) = match step {
                 Step::Blur { sigma } => (sigma, 0.0, 100.0),
@@ -178,7 +181,8 @@ impl Step {
             }
             Self::Resize { factor } => {
                 let factor = draw(factor, rng);
-                let scaled = |side: u32| ((side as f32 * factor).round() as u32).max(1);
+                // Several steps could multiply without end.
+                let scaled = |side: u32| ((side as f32 * factor).round() as u32).clamp(1, 16_384);
                 resize_exact(&picture, scaled(picture.width()), scaled(picture.height()))
             }
             Self::Noise { sigma } => {

@@ -126,6 +126,7 @@ impl TrainOptions {
         if self.degradation_recipe.is_none() {
             self.degradation_recipe = Some(Recipe::find(&self.degradation)?);
         }
+        self.recipe().check()?;
         Ok(self)
     }
 
@@ -181,6 +182,9 @@ const MOST_ROLL_BACKS: u32 = 8;
 
 /// A loss this many times its mean means that the run has diverged.
 const DIVERGED: f64 = 8.0;
+
+/// Name of a base that was not trained.
+const FRESH: &str = "a fresh network";
 
 /// Largest side of the pieces of validation photos that are scored, for speed.
 const VALIDATION_SIDE: u32 = 384;
@@ -238,7 +242,7 @@ impl Trainer {
         let device = Device::flex();
         device.seed(seed);
         let network = config.init(&device).starting_from_bilinear();
-        Model::of("a fresh network", config, &network)
+        Model::of(FRESH, config, &network)
     }
 
     /// Goes on with a run from its file, on the same photos.
@@ -258,9 +262,16 @@ impl Trainer {
             name,
             reason: "it is no checkpoint of a run that can go on (its numbers do not fit)".into(),
         })?;
-        let options = progress.options;
+        let options = progress.options.resolved()?;
         let mut trainer =
             Self::assemble(photos, base, options, chosen, network, state, progress.step)?;
+        if trainer.split.signatures() != progress.photos {
+            return Err(Error::Setting(
+                "the photos are not those that the run was begun with: held-out ones could be \
+                 learnt from"
+                    .to_owned(),
+            ));
+        }
         trainer.rate_scale = progress.rate_scale;
         trainer.mean_loss = progress.mean_loss;
         trainer.base_psnr = progress.base_psnr;
@@ -320,6 +331,12 @@ impl Trainer {
             worked: Duration::ZERO,
             options,
         })
+    }
+
+    /// Whether the base was a fresh network, which anything is better than.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.base.name() == FRESH
     }
 
     /// How the photos are used.
@@ -388,7 +405,7 @@ impl Trainer {
         self.step += 1;
         let looks = self.step.is_multiple_of(self.options.validate_every)
             || self.step == self.options.steps;
-        let validation = if looks { Some(self.look()?) } else { None };
+        let validation = if looks { self.look()? } else { None };
         Ok(StepReport { step: self.step, loss, rate, validation, rolled_back })
     }
 
@@ -435,34 +452,51 @@ impl Trainer {
     }
 
     fn roll_back(&mut self) -> Result<()> {
+        self.network = self.good.network.clone();
+        self.state = self.good.state.clone();
+        self.mean_loss = self.good.mean_loss;
+        self.rate_scale /= 2.0;
         self.roll_backs += 1;
         if self.roll_backs > MOST_ROLL_BACKS {
             return Err(Error::Setting(
                 "the training diverges again and again: start it with a lower --rate".to_owned(),
             ));
         }
-        self.network = self.good.network.clone();
-        self.state = self.good.state.clone();
-        self.mean_loss = self.good.mean_loss;
-        self.rate_scale /= 2.0;
         Ok(())
     }
 
-    /// Scores the averaged weights and keeps them if they are the best.
-    fn look(&mut self) -> Result<f64> {
+    /// Looks at the validation photos if steps were done since the last time: before a run is
+    /// stopped, so that nothing learnt is left out.
+    ///
+    /// # Errors
+    /// As [`Self::step`].
+    pub fn settle(&mut self) -> Result<()> {
+        if self.step > 0 && self.history.last().is_none_or(|point| point.step != self.step) {
+            self.look()?;
+        }
+        Ok(())
+    }
+
+    /// Scores the averaged weights and keeps them if they are the best. Weights that give no
+    /// picture are those of a run that has diverged unseen: then it goes back.
+    fn look(&mut self) -> Result<Option<f64>> {
         let averaged = self.state.averaged(self.network.clone()).valid();
         let model = Model::of("the averaged weights", self.config, &averaged)?;
-        // A run that has gone wrong may not be scored at all.
-        let psnr = mean_psnr(&model, &self.validation, &self.chosen).unwrap_or(f64::NEG_INFINITY);
+        let psnr = match mean_psnr(&model, &self.validation, &self.chosen) {
+            Ok(psnr) if psnr.is_finite() => psnr,
+            Ok(_) | Err(Error::BadTile { .. }) => {
+                self.roll_back()?;
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
         self.history.push(Point { step: self.step, loss: self.mean_loss, psnr });
         if psnr > self.best.map_or(f64::NEG_INFINITY, |best| best.psnr) {
             self.best = Some(Best { step: self.step, psnr });
             self.best_model = model;
         }
-        if psnr.is_finite() {
-            self.good = self.now();
-        }
-        Ok(psnr)
+        self.good = self.now();
+        Ok(Some(psnr))
     }
 
     /// Keeps the run in a file, from which [`Self::resume`] goes on.
@@ -481,6 +515,7 @@ impl Trainer {
             base_psnr: self.base_psnr,
             best: self.best,
             history: self.history.clone(),
+            photos: self.split.signatures(),
         };
         let numbers = self.state.save(&self.network);
         checkpoint::save(path, &progress, self.base.bytes(), self.best_model.bytes(), &numbers)

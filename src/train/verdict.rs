@@ -57,11 +57,9 @@ pub fn compare(
     let mut rows = Vec::new();
     for (photo, pair) in photos.iter().zip(pairs(photos, recipe, scale, seed, u32::MAX)?) {
         let score = |model: &Model| -> Result<Score> {
-            Ok(Score::of(
-                &upscale_rgb(&pair.small, f64::from(model.scale()), model, device)?,
-                &pair.large,
-                scale,
-            ))
+            let answer = upscale_rgb(&pair.small, f64::from(model.scale()), model, device)?;
+            let score = Score::of(&answer, &pair.large, scale);
+            Ok(Score { psnr: score.psnr.min(PERFECT), ..score })
         };
         rows.push(Row {
             photo: photo.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
@@ -112,12 +110,15 @@ pub(super) fn pairs(
     photos.iter().enumerate().map(pair).collect()
 }
 
+/// An answer that equals the original has an infinite PSNR, with which no mean can be made.
+const PERFECT: f64 = 100.0;
+
 /// Mean PSNR in dB of a model over pairs.
 pub(super) fn mean_psnr(model: &Model, pairs: &[Pair], device: &Chosen) -> Result<f64> {
     let mut sum = 0.0;
     for pair in pairs {
         let answer = upscale_rgb(&pair.small, f64::from(model.scale()), model, device)?;
-        sum += Score::of(&answer, &pair.large, model.scale()).psnr;
+        sum += Score::of(&answer, &pair.large, model.scale()).psnr.min(PERFECT);
     }
     Ok(sum / pairs.len().max(1) as f64)
 }

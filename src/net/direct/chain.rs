@@ -3,7 +3,7 @@
 use std::{
     ops::Range,
     sync::{
-        Barrier,
+        Arc, Barrier,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -68,9 +68,8 @@ impl<S: Isa> Chain<S> {
         let rows = height.div_ceil(TILE);
         let threads = threads.clamp(1, rows.div_ceil(STRIP));
         let next: Vec<AtomicUsize> = self.steps.iter().map(|_| AtomicUsize::new(0)).collect();
-        let barrier = Barrier::new(threads);
         let this = &*self;
-        let work = || {
+        let work = |barrier: &Barrier| {
             for ((layer, step), next) in this.steps.iter().zip(&next) {
                 loop {
                     let first = next.fetch_add(STRIP, Ordering::Relaxed);
@@ -83,11 +82,24 @@ impl<S: Isa> Chain<S> {
                 barrier.wait();
             }
         };
+        // The barrier must count the threads that the system gave, which may be fewer.
+        let (start, started) = crossbeam_channel::bounded::<Arc<Barrier>>(threads);
         std::thread::scope(|scope| {
-            for _ in 1..threads {
-                scope.spawn(work);
+            let spawn = |_: &usize| {
+                let started = started.clone();
+                let helper = move || {
+                    if let Ok(barrier) = started.recv() {
+                        work(&barrier);
+                    }
+                };
+                std::thread::Builder::new().spawn_scoped(scope, helper).is_ok()
+            };
+            let helpers = (1..threads).take_while(spawn).count();
+            let barrier = Arc::new(Barrier::new(helpers + 1));
+            for _ in 0..helpers {
+                let _received = start.send(barrier.clone());
             }
-            work();
+            work(&barrier);
         });
         let last = self.steps.last().map_or(0, |(_, step)| step.to);
         &self.maps[last]
