@@ -165,6 +165,17 @@ fn a_run_that_was_killed_goes_on_with_the_same_losses() {
         assert!((before.1 - loss).abs() < 1e-5, "step {step}: {loss} instead of {}", before.1);
     }
     assert!(output.exists());
+
+    // With other photos, held-out ones could be learnt from.
+    fs::copy(photos.join("00.png"), photos.join("copy.png")).unwrap();
+    let refused = train(&photos, &output, &["--resume"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("not those"), "{}", stderr(&refused));
+    // And a run is not begun over another one unasked.
+    fs::remove_file(&output).unwrap();
+    let refused = train(&photos, &output, &options).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("exists already"), "{}", stderr(&refused));
 }
 
 #[test]
