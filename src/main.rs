@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Without a session, a layer of Mesa's Vulkan drivers prints complaints among the program's own
+/// Without a desktop, a layer of Mesa's Vulkan drivers prints complaints among the program's own
 /// words. All it does is to sort devices, which commands do by themselves.
 #[expect(unsafe_code, reason = "the environment can be changed only while there is one thread")]
 fn quiet_drivers() {
