@@ -13,6 +13,14 @@ use std::{
 /// Result of anything that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// The text with a capital first letter: messages are written as clauses.
+#[must_use]
+pub fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string());
+    first.unwrap_or_default() + letters.as_str()
+}
+
 /// A failure in the user's terms. Paths come last in a message.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

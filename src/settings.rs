@@ -82,10 +82,7 @@ impl Settings {
             std::fs::create_dir_all(folder).map_err(|error| Error::write(path, error))?;
         }
         let text = toml::to_string(self).map_err(|error| Error::Setting(error.to_string()))?;
-        let pending = PendingFile::create(path)?;
-        let mut file = pending.file();
-        file.write_all(text.as_bytes()).map_err(|error| Error::write(path, error))?;
-        pending.finish(Existing::Replace)?;
+        write(path, text.as_bytes(), Existing::Replace)?;
         Ok(())
     }
 }
@@ -108,6 +105,16 @@ pub enum Existing {
     Refuse,
     /// Add `-1`, `-2`, ... to the name.
     Number,
+}
+
+/// Writes a whole file and returns the name it got, which only a complete one bears.
+///
+/// # Errors
+/// As [`PendingFile`]: [`Error::Exists`], [`Error::DiskFull`] or [`Error::Write`].
+pub fn write(path: &Path, bytes: &[u8], existing: Existing) -> Result<PathBuf> {
+    let pending = PendingFile::create(path)?;
+    pending.file().write_all(bytes).map_err(|error| Error::write(path, error))?;
+    pending.finish(existing)
 }
 
 /// A file under construction: a temporary file in the folder of its final

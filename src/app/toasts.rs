@@ -3,7 +3,7 @@
 use egui::{Align2, Area, Color32, Context, Frame, Id, RichText, Stroke, Vec2};
 
 use super::theme;
-use crate::error::Error;
+use crate::error::{Error, capitalised};
 
 /// How long a piece of good news stays, in seconds.
 const NEWS_SECONDS: f64 = 7.0;
@@ -99,11 +99,4 @@ impl Toasts {
             });
         self.shown.retain(|toast| Some(toast.id) != closed);
     }
-}
-
-/// With a capital first letter: messages are written as clauses.
-fn capitalised(text: &str) -> String {
-    let mut letters = text.chars();
-    let first = letters.next().map(|letter| letter.to_uppercase().to_string());
-    first.unwrap_or_default() + letters.as_str()
 }

@@ -1,7 +1,6 @@
 //! `pixmend train`
 
 use std::{
-    io::Write as _,
     path::{Path, PathBuf},
     sync::atomic::Ordering,
     time::{Duration, Instant},
@@ -19,7 +18,7 @@ use crate::{
         blocks::ActivationKind,
         residual::{ResidualConfig, Upsampler},
     },
-    settings::{DEFAULT_MODEL, Existing, PendingFile},
+    settings::{self, DEFAULT_MODEL, Existing},
     train::{StepReport, TrainOptions, Trainer, search::range_test, verdict::Verdict},
 };
 
@@ -129,7 +128,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         ));
     }
     let text = toml::to_string(trainer.options()).map_err(|e| Error::Setting(e.to_string()))?;
-    write(&beside(output, "toml"), &text)?;
+    settings::write(&beside(output, "toml"), text.as_bytes(), Existing::Replace)?;
 
     let interrupted = interrupted();
     let (begin, first) = (Instant::now(), trainer.done());
@@ -174,7 +173,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         "base_psnr": trainer.base_psnr(),
         "options": trainer.options(),
     });
-    write(&beside(output, "report.json"), &report.to_string())?;
+    let report_path = beside(output, "report.json");
+    settings::write(&report_path, report.to_string().as_bytes(), Existing::Replace)?;
     let page = trainer.report(&verdict, &beside(output, "report"))?;
     if arguments.json_events {
         let output = kept.then_some(output.as_path());
@@ -195,7 +195,7 @@ fn find_rate(trainer: Trainer, arguments: &Arguments) -> Result<()> {
         false => Ok(()),
     })?;
     let plot = beside(&arguments.output, "rates.svg");
-    write(&plot, &search.svg())?;
+    settings::write(&plot, search.svg().as_bytes(), Existing::Replace)?;
     if arguments.json_events {
         return print_json(&search);
     }
@@ -238,13 +238,6 @@ fn fresh(arguments: &Arguments) -> ResidualConfig {
         upsampler: Upsampler::Direct,
         scale: 4,
     }
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    let pending = PendingFile::create(path)?;
-    pending.file().write_all(text.as_bytes()).map_err(|error| Error::write(path, error))?;
-    pending.finish(Existing::Replace)?;
-    Ok(())
 }
 
 /// The options of the recipe file, with what was given on the command line over it.

@@ -4,7 +4,6 @@
 //! network only on a device, by [`Model::on`].
 
 use std::{
-    io::Write as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -14,7 +13,7 @@ use burn::tensor::Device;
 use crate::{
     error::{Error, Result},
     net::{Generator, ResidualUpscaler, direct::Direct, residual::ResidualConfig},
-    settings::{Existing, PendingFile},
+    settings::{self, Existing},
 };
 
 mod package;
@@ -107,9 +106,7 @@ impl Model {
     /// # Errors
     /// [`Error::Exists`], [`Error::DiskFull`] or [`Error::Write`].
     pub fn save(&self, path: &Path, existing: Existing) -> Result<PathBuf> {
-        let pending = PendingFile::create(path)?;
-        pending.file().write_all(&self.weights).map_err(|error| Error::write(path, error))?;
-        pending.finish(existing)
+        settings::write(path, &self.weights, existing)
     }
 
     /// Shape of the network.

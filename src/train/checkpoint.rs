@@ -1,6 +1,6 @@
 //! A run as a file, from which it goes on with the same next losses.
 
-use std::{collections::HashMap, io::Write as _, path::Path};
+use std::{collections::HashMap, path::Path};
 
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Best, TrainOptions, adam::Numbers};
 use crate::{
     error::{Error, Result},
-    net::residual::ResidualConfig,
-    settings::{Existing, PendingFile},
+    settings::{self, Existing},
 };
 
 /// Everything but the weights. Random draws need no state: they follow from the seed and the
@@ -17,7 +16,6 @@ use crate::{
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Progress {
     pub(super) options: TrainOptions,
-    pub(super) config: ResidualConfig,
     pub(super) base: String,
     pub(super) step: u64,
     pub(super) updates: u64,
@@ -68,9 +66,7 @@ pub(super) fn save(
     let bytes = views
         .and_then(|views| safetensors::serialize(views, Some(metadata)))
         .map_err(|error| failed(&error))?;
-    let pending = PendingFile::create(path)?;
-    pending.file().write_all(&bytes).map_err(|error| Error::write(path, error))?;
-    pending.finish(Existing::Replace)?;
+    settings::write(path, &bytes, Existing::Replace)?;
     Ok(())
 }
 

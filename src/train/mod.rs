@@ -192,7 +192,6 @@ const VALIDATION_SIDE: u32 = 384;
 /// A run.
 pub struct Trainer {
     options: TrainOptions,
-    config: ResidualConfig,
     base: Model,
     /// Where tensors live, with gradients.
     device: Device,
@@ -309,7 +308,6 @@ impl Trainer {
         let base_psnr = mean_psnr(&base, &validation, &chosen)?;
         let good = Good { network: network.clone(), state: state.clone(), mean_loss: 0.0 };
         Ok(Self {
-            config: base.config(),
             best_model: base.clone(),
             base,
             device: chosen.burn().clone().autodiff(),
@@ -481,7 +479,7 @@ impl Trainer {
     /// picture are those of a run that has diverged unseen: then it goes back.
     fn look(&mut self) -> Result<Option<f64>> {
         let averaged = self.state.averaged(self.network.clone()).valid();
-        let model = Model::of("the averaged weights", self.config, &averaged)?;
+        let model = Model::of("the averaged weights", self.base.config(), &averaged)?;
         let psnr = match mean_psnr(&model, &self.validation, &self.chosen) {
             Ok(psnr) if psnr.is_finite() => psnr,
             Ok(_) | Err(Error::BadTile { .. }) => {
@@ -506,7 +504,6 @@ impl Trainer {
     pub fn save(&self, path: &Path) -> Result<()> {
         let progress = Progress {
             options: self.options.clone(),
-            config: self.config,
             base: self.base.name().to_owned(),
             step: self.step,
             updates: self.state.updates(),

@@ -3,7 +3,6 @@
 
 use std::{
     fmt::Write as _,
-    io::Write as _,
     path::{Path, PathBuf},
 };
 
@@ -14,10 +13,10 @@ use super::{
     verdict::{Verdict, pairs},
 };
 use crate::{
-    error::{Error, Result},
+    error::{Error, Result, capitalised},
     picture::{Metadata, PictureWriter, formats::Header, resample::resize_exact},
     restore::evaluate::upscale_rgb,
-    settings::{Existing, PendingFile},
+    settings::{self, Existing},
 };
 
 /// Side of the crops in pixels of the original; they are shown twice as large.
@@ -41,7 +40,7 @@ pub(super) fn write(trainer: &Trainer, verdict: &Verdict, folder: &Path) -> Resu
         page,
         "<title>Training report</title><style>{STYLE}</style><h1>{}</h1>\
          <p>{} steps; {} photos to learn from, {} to choose by, {} for this verdict.</p>{}{}",
-        escaped(&capital(&verdict.sentence)),
+        escaped(&capitalised(&verdict.sentence)),
         trainer.done(),
         trainer.split.train.len(),
         trainer.split.validation.len(),
@@ -51,15 +50,7 @@ pub(super) fn write(trainer: &Trainer, verdict: &Verdict, folder: &Path) -> Resu
     );
     crops(trainer, folder, &mut page)?;
     let path = folder.join("index.html");
-    let pending = PendingFile::create(&path)?;
-    pending.file().write_all(page.as_bytes()).map_err(|error| Error::write(&path, error))?;
-    pending.finish(Existing::Replace)
-}
-
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    let first = letters.next().map(|letter| letter.to_uppercase().to_string());
-    first.unwrap_or_default() + letters.as_str()
+    settings::write(&path, page.as_bytes(), Existing::Replace)
 }
 
 /// Text that a browser shows as it is: file names can hold anything.

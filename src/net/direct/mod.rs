@@ -1,7 +1,7 @@
 //! The CPU path: chains of 3x3 convolutions by Winograd's method in vector instructions.
 //!
-//! Burn's CPU backend works through im2col on one thread; on two cores this path takes less than a
-//! tenth of its time. It covers networks of 3x3 convolutions of stride 1 with residuals; what it does
+//! Burn's CPU backend works through im2col on one thread; on two cores this path took between
+//! a sixth and an eighteenth of its time. It covers networks of 3x3 convolutions of stride 1 with residuals; what it does
 //! not cover stays with Burn, which is also the reference in tests (differences below 1e-4).
 #![expect(unsafe_code, reason = "vector instructions, and maps that threads share")]
 
