@@ -15,8 +15,11 @@ use crate::{
     error::{Error, Result},
     model::Model,
     net::{
+        NetworkConfig,
         blocks::ActivationKind,
+        enhancenet::{EnhanceNetConfig, EnhanceNetKind},
         residual::{ResidualConfig, Upsampler},
+        unet::UnetConfig,
     },
     settings::{self, DEFAULT_MODEL, Existing},
     train::{StepReport, TrainOptions, Trainer, search::range_test, verdict::Verdict},
@@ -31,12 +34,21 @@ pub struct Arguments {
     /// Name of a shipped model, a model file, or `new` for a fresh network
     #[arg(long, value_name = "NAME|FILE|new", default_value = DEFAULT_MODEL)]
     base: String,
-    /// Channels of a fresh network
-    #[arg(long, default_value_t = 48, value_parser = clap::value_parser!(u16).range(1..=512))]
-    channels: u16,
-    /// Blocks of a fresh network
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(0..=128))]
-    blocks: u16,
+    /// Kind of a fresh network
+    #[arg(long, value_enum, default_value_t)]
+    network: Kind,
+    /// Channels of a fresh network [default: 48; of the first stage of a U-Net: 16 or 64]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=512))]
+    channels: Option<u16>,
+    /// Blocks of a fresh network [default: 8]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(0..=128))]
+    blocks: Option<u16>,
+    /// How many times a fresh network enlarges [default: 4; a U-Net: 1]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=16))]
+    scale: Option<u16>,
+    /// A fresh U-Net fills what a mask marks
+    #[arg(long)]
+    mask: bool,
     /// The new model
     #[arg(short, long, value_name = "FILE.safetensors")]
     output: PathBuf,
@@ -97,7 +109,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     } else {
         let options = with_recipe(arguments)?;
         let base = match arguments.base.as_str() {
-            "new" => Trainer::fresh(fresh(arguments), options.seed)?,
+            "new" => Trainer::fresh(fresh(arguments)?, options.seed)?,
             name => Model::find(name)?,
         };
         Trainer::new(&arguments.photos, base, options, device)?
@@ -229,15 +241,72 @@ fn show(report: &StepReport, trainer: &Trainer, first: u64, json: bool) -> Resul
     Ok(())
 }
 
-fn fresh(arguments: &Arguments) -> ResidualConfig {
-    ResidualConfig {
-        channels: usize::from(arguments.channels),
-        blocks: usize::from(arguments.blocks),
-        batch_norm: false,
-        activation: ActivationKind::PReluPerChannel,
-        upsampler: Upsampler::Direct,
-        scale: 4,
+/// Kinds of fresh networks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    /// Residual blocks, one pixel shuffle, added to the bilinear enlargement
+    #[default]
+    Residual,
+    /// SRResNet: 16 blocks of 64 channels with batch normalisation
+    Srresnet,
+    /// U-Net of a size to ship
+    UnetSmall,
+    /// U-Net on ResNet-34
+    Unet,
+    /// The network of EnhanceNet: 10 residual blocks
+    Enhancenet,
+    /// The same, added to the bicubic enlargement
+    EnhancenetBicubic,
+    /// The same without shortcuts
+    EnhancenetPlain,
+    /// The generator of SRGAN as in Keras programs
+    SrganKeras,
+}
+
+/// The fresh network that was asked for.
+fn fresh(arguments: &Arguments) -> Result<NetworkConfig> {
+    let Arguments { network, channels, blocks, scale, mask, .. } = *arguments;
+    let or = |given: Option<u16>, default: usize| given.map_or(default, usize::from);
+    let residual = |usual: ResidualConfig| {
+        NetworkConfig::Residual(ResidualConfig {
+            channels: or(channels, usual.channels),
+            blocks: or(blocks, usual.blocks),
+            scale: or(scale, usual.scale),
+            ..usual
+        })
+    };
+    let unet = |usual: UnetConfig| {
+        let (width, scale) = (or(channels, usual.width), or(scale, usual.scale));
+        let blocks = blocks.map_or(usual.blocks, |blocks| [usize::from(blocks); 4]);
+        NetworkConfig::Unet(UnetConfig { width, blocks, scale, mask, ..usual })
+    };
+    let enhancenet = |kind: EnhanceNetKind| {
+        let EnhanceNetConfig { channels: width, blocks: count, .. } = EnhanceNetConfig::paper(kind);
+        let (channels, blocks) = (or(channels, width), or(blocks, count));
+        NetworkConfig::EnhanceNet(EnhanceNetConfig { kind, channels, blocks })
+    };
+    let config = match network {
+        Kind::Residual => residual(ResidualConfig {
+            channels: 48,
+            blocks: 8,
+            batch_norm: false,
+            activation: ActivationKind::PReluPerChannel,
+            upsampler: Upsampler::Direct,
+            scale: 4,
+        }),
+        Kind::Srresnet => residual(ResidualConfig::srgan()),
+        Kind::UnetSmall => unet(UnetConfig::small()),
+        Kind::Unet => unet(UnetConfig::full()),
+        Kind::Enhancenet => enhancenet(EnhanceNetKind::Residual),
+        Kind::EnhancenetBicubic => enhancenet(EnhanceNetKind::BicubicSkip),
+        Kind::EnhancenetPlain => enhancenet(EnhanceNetKind::Plain),
+        Kind::SrganKeras => NetworkConfig::SrganKeras,
+    };
+    let given = scale.map_or(config.scale(), u32::from);
+    if given != config.scale() || mask != config.takes_mask() {
+        return Err(Error::Setting("this kind of network has no such --scale or --mask".to_owned()));
     }
+    Ok(config)
 }
 
 /// The options of the recipe file, with what was given on the command line over it.

@@ -12,10 +12,11 @@ use burn::tensor::Device;
 
 use crate::{
     error::{Error, Result},
-    net::{Generator, ResidualUpscaler, direct::Direct, residual::ResidualConfig},
+    net::{Generator, Network, NetworkConfig, direct::Direct},
     settings::{self, Existing},
 };
 
+pub mod encoder;
 mod package;
 
 /// Files larger than this are not read: no generator of ours comes near it.
@@ -35,7 +36,7 @@ const SHIPPED: [Shipped; 1] =
 #[derive(Clone, Debug)]
 pub struct Model {
     name: String,
-    config: ResidualConfig,
+    config: NetworkConfig,
     weights: Arc<[u8]>,
 }
 
@@ -94,8 +95,8 @@ impl Model {
     /// A trained network under a name.
     ///
     /// # Errors
-    /// [`Error::Model`] if there is no file format for this kind of network.
-    pub fn of(name: &str, config: ResidualConfig, network: &ResidualUpscaler) -> Result<Self> {
+    /// [`Error::Model`] if its numbers cannot be read back from the device.
+    pub fn of(name: &str, config: NetworkConfig, network: &Network) -> Result<Self> {
         let refused = |reason| Error::Model { name: name.to_owned(), reason };
         let weights = package::bytes_of(&config, network).map_err(refused)?;
         Self::from_bytes(name, weights.into())
@@ -111,7 +112,7 @@ impl Model {
 
     /// Shape of the network.
     #[must_use]
-    pub const fn config(&self) -> ResidualConfig {
+    pub const fn config(&self) -> NetworkConfig {
         self.config
     }
 
@@ -125,7 +126,7 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Model`] if tensors are missing or of another shape.
-    pub fn trainable(&self, device: &Device) -> Result<ResidualUpscaler> {
+    pub fn trainable(&self, device: &Device) -> Result<Network> {
         let network = package::load(&self.config, &self.weights, device);
         network.map_err(|reason| Error::Model { name: self.name.clone(), reason })
     }
@@ -139,7 +140,13 @@ impl Model {
     /// Output size over input size.
     #[must_use]
     pub const fn scale(&self) -> u32 {
-        self.config.scale as u32
+        self.config.scale()
+    }
+
+    /// Whether the network fills masks; see [`Generator::takes_mask`].
+    #[must_use]
+    pub const fn takes_mask(&self) -> bool {
+        self.config.takes_mask()
     }
 
     /// The network with these weights on a device.
@@ -150,7 +157,8 @@ impl Model {
         let network = self.trainable(device)?;
         // On the CPU our own kernels are many times faster than Burn's, where they fit.
         if *device == Device::flex()
-            && let Some(direct) = Direct::of(&network)
+            && let Network::Residual(residual) = &network
+            && let Some(direct) = Direct::of(residual)
         {
             return Ok(Box::new(direct));
         }

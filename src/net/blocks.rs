@@ -4,10 +4,10 @@ use burn::{
     module::Module,
     nn::{
         BatchNorm, BatchNormConfig, LeakyRelu, LeakyReluConfig, PRelu, PReluConfig,
-        PaddingConfig2d, PixelShuffleConfig, Relu,
+        PaddingConfig2d, PixelShuffle, PixelShuffleConfig, Relu,
         conv::{Conv2d, Conv2dConfig},
     },
-    tensor::{Device, Tensor, TensorData, module::conv2d, ops::ConvOptions},
+    tensor::{Device, Tensor, TensorData, activation::relu, module::conv2d, ops::ConvOptions},
 };
 use serde::{Deserialize, Serialize};
 
@@ -21,44 +21,167 @@ pub fn same_conv(input: usize, output: usize, kernel: usize, device: &Device) ->
         .init(device)
 }
 
-/// Bilinear enlargement with half-pixel centres and clamped edges, `[n, c, h, w]` to
+/// Sets a convolution to zero: what it is added to goes through unchanged.
+pub fn zero(conv: &mut Conv2d) {
+    fn zeros<const D: usize>(value: Tensor<D>) -> Tensor<D> {
+        value.zeros_like().set_require_grad(value.is_require_grad())
+    }
+    conv.weight = conv.weight.clone().map(zeros);
+    conv.bias = conv.bias.take().map(|bias| bias.map(zeros));
+}
+
+/// How pixels between pixels are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interpolation {
+    /// On straight lines.
+    Bilinear,
+    /// R. Keys, "Cubic convolution interpolation", 1981, with a = -0.5.
+    Bicubic,
+}
+
+impl Interpolation {
+    /// How many pixels it looks to each side.
+    const fn radius(self) -> usize {
+        match self {
+            Self::Bilinear => 1,
+            Self::Bicubic => 2,
+        }
+    }
+
+    /// Weight of a pixel at a distance.
+    fn weight(self, distance: f32) -> f32 {
+        let d = distance.abs();
+        match self {
+            Self::Bilinear => (1.0 - d).max(0.0),
+            Self::Bicubic if d < 1.0 => (1.5 * d - 2.5) * d * d + 1.0,
+            Self::Bicubic if d < 2.0 => ((-0.5 * d + 2.5) * d - 4.0) * d + 2.0,
+            Self::Bicubic => 0.0,
+        }
+    }
+}
+
+/// Enlargement with half-pixel centres and clamped edges, `[n, c, h, w]` to
 /// `[n, c, h * scale, w * scale]`.
 ///
 /// Written as a convolution with fixed weights and a pixel shuffle: every device is good at these,
 /// while the interpolation kernels of some drivers crash.
 #[must_use]
-pub fn enlarge_bilinear(input: Tensor<4>, scale: usize) -> Tensor<4> {
-    let [_, channels, height, width] = input.dims();
-    let top = input.clone().slice([0..input.dims()[0], 0..channels, 0..1, 0..width]);
-    let bottom =
-        input.clone().slice([0..input.dims()[0], 0..channels, height - 1..height, 0..width]);
-    let tall = Tensor::cat(vec![top, input, bottom], 2);
-    let [count, _, padded, _] = tall.dims();
-    let left = tall.clone().slice([0..count, 0..channels, 0..padded, 0..1]);
-    let right = tall.clone().slice([0..count, 0..channels, 0..padded, width - 1..width]);
-    let padded = Tensor::cat(vec![left, tall, right], 3);
+pub fn enlarge(input: Tensor<4>, scale: usize, interpolation: Interpolation) -> Tensor<4> {
+    if scale == 1 {
+        return input;
+    }
+    let channels = input.dims()[1];
+    let radius = interpolation.radius();
+    let padded = continued(input, [radius; 4]);
 
-    // Weights of the three neighbours for each position within an enlarged pixel.
-    let taps = |phase: usize| {
+    // Weights of the neighbours for each position within an enlarged pixel.
+    let side = 2 * radius + 1;
+    let tap = |phase: usize, k: usize| {
         let offset = (phase as f32 + 0.5) / scale as f32 - 0.5;
-        [(-offset).max(0.0), 1.0 - offset.abs(), offset.max(0.0)]
+        interpolation.weight(k as f32 - radius as f32 - offset)
     };
     let area = scale * scale;
-    let mut weights = vec![0.0_f32; channels * area * channels * 9];
+    let mut weights = vec![0.0_f32; channels * area * channels * side * side];
     for channel in 0..channels {
         for position in 0..area {
-            let (down, across) = (taps(position / scale), taps(position % scale));
-            let first = ((channel * area + position) * channels + channel) * 9;
-            for k in 0..9 {
-                weights[first + k] = down[k / 3] * across[k % 3];
+            let first = ((channel * area + position) * channels + channel) * side * side;
+            for k in 0..side * side {
+                weights[first + k] =
+                    tap(position / scale, k / side) * tap(position % scale, k % side);
             }
         }
     }
-    let weights = TensorData::new(weights, [channels * area, channels, 3, 3]);
+    let weights = TensorData::new(weights, [channels * area, channels, side, side]);
     let weights = Tensor::<4>::from_data(weights, &padded.device());
     let options = ConvOptions::new([1, 1], [0, 0], [1, 1], 1);
     let positions = conv2d(padded, weights, None, options);
     PixelShuffleConfig::new(scale).init().forward(positions)
+}
+
+/// A map continued by its outermost rows and columns: this many at the left, right, top and
+/// bottom. Written with slices, as not every device pads by its edge.
+#[must_use]
+pub fn continued(input: Tensor<4>, [left, right, top, bottom]: [usize; 4]) -> Tensor<4> {
+    let along = |input: Tensor<4>, dim: usize, before: usize, after: usize| {
+        if before + after == 0 {
+            return input;
+        }
+        let length = input.dims()[dim];
+        let first = input.clone().narrow(dim, 0, 1);
+        let last = input.clone().narrow(dim, length - 1, 1);
+        let mut parts = vec![first; before];
+        parts.push(input);
+        parts.extend(vec![last; after]);
+        Tensor::cat(parts, dim)
+    };
+    along(along(input, 3, left, right), 2, top, bottom)
+}
+
+/// Each pixel `times` by `times` times: nearest-neighbour enlargement.
+#[must_use]
+pub fn repeated(input: Tensor<4>, times: usize) -> Tensor<4> {
+    let [count, channels, height, width] = input.dims();
+    input
+        .reshape([count, channels, height, 1, width, 1])
+        .expand([count, channels, height, times, width, times])
+        .reshape([count, channels, height * times, width * times])
+}
+
+/// Twice the size: 1x1 convolution, activation, pixel shuffle and a blur over two pixels, which
+/// leaves no checkerboard (Y. Sugawara et al., "Super-resolution using convolutional neural networks
+/// without any checkerboard artifacts", 2018).
+#[derive(Module, Debug)]
+pub struct ShuffleUp {
+    conv: Conv2d,
+    shuffle: PixelShuffle,
+}
+
+impl ShuffleUp {
+    /// A step whose weights are still to be drawn or read.
+    #[must_use]
+    pub fn new(input: usize, output: usize, device: &Device) -> Self {
+        Self {
+            conv: same_conv(input, 4 * output, 1, device),
+            shuffle: PixelShuffleConfig::new(2).init(),
+        }
+    }
+
+    /// `[n, input, h, w]` to `[n, output, 2h, 2w]`.
+    #[must_use]
+    pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        blurred(self.shuffle.forward(relu(self.conv.forward(input))))
+    }
+
+    /// The weights drawn anew so that it repeats pixels at first (ICNR): A. Aitken et al.,
+    /// "Checkerboard artifact free sub-pixel convolution", 2017.
+    #[must_use]
+    pub fn icnr(mut self) -> Self {
+        self.conv.weight = self.conv.weight.clone().map(|weight| icnr(weight, 4));
+        self
+    }
+}
+
+/// Weights `[positions * out, in, rows, columns]` of a convolution before a pixel shuffle, with
+/// those of the first of `positions` in place of all.
+#[must_use]
+pub fn icnr(weight: Tensor<4>, positions: usize) -> Tensor<4> {
+    let [outputs, inputs, rows, columns] = weight.dims();
+    let learnt = weight.is_require_grad();
+    let first = weight
+        .detach()
+        .reshape([outputs / positions, positions, inputs, rows, columns])
+        .narrow(1, 0, 1)
+        .expand([outputs / positions, positions, inputs, rows, columns])
+        .reshape([outputs, inputs, rows, columns]);
+    first.set_require_grad(learnt)
+}
+
+/// The mean of each pixel and those above and to the left of it.
+fn blurred(input: Tensor<4>) -> Tensor<4> {
+    let [_, _, height, width] = input.dims();
+    let padded = continued(input, [1, 0, 1, 0]);
+    let wide = padded.clone().narrow(3, 0, width) + padded.narrow(3, 1, width);
+    (wide.clone().narrow(2, 0, height) + wide.narrow(2, 1, height)) / 4.0
 }
 
 /// Which non-linearity a network uses.
@@ -181,7 +304,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bilinear_is_that_of_burn() {
+    fn enlarging_is_that_of_burn() {
         use burn::tensor::{
             module::interpolate,
             ops::{InterpolateMode, InterpolateOptions},
@@ -196,9 +319,53 @@ mod tests {
                     .with_align_corners(false)
                     .with_output_size([height * scale, width * scale]);
                 let expected = interpolate(input.clone(), options);
-                let difference = (enlarge_bilinear(input.clone(), scale) - expected).abs().max();
+                let difference = (enlarge(input.clone(), scale, Interpolation::Bilinear) - expected).abs().max();
                 assert!(difference.into_scalar::<f32>() < 1e-6, "{height}x{width} by {scale}");
             }
         }
+    }
+
+    fn tensor(values: Vec<f32>, shape: [usize; 4]) -> Tensor<4> {
+        Tensor::from_data(TensorData::new(values, shape), &Device::flex())
+    }
+
+    #[test]
+    fn bicubic_passes_through_what_it_can() {
+        // Cubic interpolation gives straight ramps back, but for the clamped edges, and a cubic
+        // kernel of a = -0.5 the value -1/16 * (outer) + 9/16 * (inner) half-way.
+        let ramp = tensor((0..8).map(|i| i as f32).collect(), [1, 1, 1, 8]);
+        let large = enlarge(ramp, 4, Interpolation::Bicubic);
+        let row: Vec<f32> = large.narrow(2, 0, 1).into_data().try_into_vec().unwrap();
+        for x in 8..24 {
+            let expected = (x as f32 + 0.5) / 4.0 - 0.5;
+            assert!((row[x] - expected).abs() < 1e-5, "{x}: {}", row[x]);
+        }
+        let spike = tensor(vec![0.0, 0.0, 1.0, 0.0, 0.0], [1, 1, 1, 5]);
+        let row = enlarge(spike, 3, Interpolation::Bicubic).narrow(2, 0, 1);
+        let row: Vec<f32> = row.into_data().try_into_vec().unwrap();
+        // A third of a pixel beside the spike: 1.5/27 - 2.5/9 + 1.
+        assert!((row[7] - 1.0).abs() < 1e-6 && (row[8] - 0.777_777_8).abs() < 1e-5, "{row:?}");
+    }
+
+    #[test]
+    fn icnr_repeats_pixels_and_the_blur_is_that_of_fastai() {
+        let first = |o: usize| [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]][o / 4];
+        let drawn = (0..8).flat_map(|o| if o % 4 == 0 { first(o) } else { [9.0; 3] });
+        let weight = icnr(tensor(drawn.collect(), [8, 3, 1, 1]), 4);
+        let values: Vec<f32> = weight.into_data().try_into_vec().unwrap();
+        assert_eq!(values, (0..8).flat_map(first).collect::<Vec<f32>>());
+
+        let shuffled = PixelShuffleConfig::new(2)
+            .init()
+            .forward(tensor((0..16).map(|i| i as f32).collect(), [1, 4, 2, 2]));
+        let values: Vec<f32> = blurred(shuffled).into_data().try_into_vec().unwrap();
+        #[rustfmt::skip]
+        let expected = vec![
+            0.0, 2.0, 2.5, 3.0,
+            4.0, 6.0, 6.5, 7.0,
+            5.0, 7.0, 7.5, 8.0,
+            6.0, 8.0, 8.5, 9.0,
+        ];
+        assert_eq!(values, expected);
     }
 }

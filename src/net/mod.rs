@@ -4,13 +4,29 @@
 //! All of them take and give NCHW tensors of floats where a picture's black is
 //! 0 and its white is 1.
 
-use burn::tensor::Tensor;
+use burn::{
+    module::Module,
+    tensor::{Device, Tensor},
+};
+use serde::{Deserialize, Serialize};
 
 pub mod blocks;
+pub mod critic;
 pub mod direct;
+pub mod enhancenet;
 pub mod residual;
+pub mod slots;
+pub mod srgan_keras;
+pub mod unet;
 
 pub use residual::ResidualUpscaler;
+
+use self::{
+    enhancenet::{EnhanceNet, EnhanceNetConfig},
+    residual::ResidualConfig,
+    srgan_keras::SrganKeras,
+    unet::{Unet, UnetConfig},
+};
 
 /// How far around a pixel a network looks to compute it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +41,8 @@ pub enum Reach {
 
 /// A network that makes a picture out of a picture.
 pub trait Generator: Send {
-    /// `[n, channels, h, w]` to `[n, channels, h * scale, w * scale]`.
+    /// `[n, channels, h, w]` to `[n, channels, h * scale, w * scale]`; with
+    /// [`Self::takes_mask`], the input has one channel more.
     ///
     /// The output is not clamped.
     fn forward(&self, input: Tensor<4>) -> Tensor<4>;
@@ -36,14 +53,169 @@ pub trait Generator: Send {
     /// Colour channels: 3 for RGB, 1 for grey.
     fn channels(&self) -> u32;
 
+    /// Whether a mask follows the colours: 1 where the picture is to be
+    /// filled, 0 elsewhere.
+    fn takes_mask(&self) -> bool {
+        false
+    }
+
     /// How far it looks.
     fn reach(&self) -> Reach;
 
-    /// Trainable numbers.
+    /// Trainable numbers, and the running ones of batch normalisation.
     fn parameters(&self) -> usize;
 
     /// What computes it, for people: Burn unless stated otherwise.
     fn kernels(&self) -> String {
         "Burn".to_owned()
+    }
+}
+
+/// Shape of a network: all that a weight file does not say by its numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "architecture", rename_all = "snake_case")]
+pub enum NetworkConfig {
+    /// SRResNet and its relatives.
+    Residual(ResidualConfig),
+    /// On a residual encoder.
+    Unet(UnetConfig),
+    /// The networks of one study.
+    #[serde(rename = "enhancenet")]
+    EnhanceNet(EnhanceNetConfig),
+    /// SRGAN's generator in the form of Keras programs.
+    SrganKeras,
+}
+
+impl NetworkConfig {
+    /// Whether the numbers are ones that a network can be made of; they may come from a file that
+    /// is not trusted.
+    ///
+    /// # Errors
+    /// A clause that says why not.
+    pub fn check(&self) -> Result<(), &'static str> {
+        match self {
+            Self::Residual(config) => config.check(),
+            Self::Unet(config) => config.check(),
+            Self::EnhanceNet(config) => config.check(),
+            Self::SrganKeras => Ok(()),
+        }
+    }
+
+    /// A network whose weights are still to be drawn or read: they take no memory until then.
+    #[must_use]
+    pub fn init(&self, device: &Device) -> Network {
+        match self {
+            Self::Residual(config) => Network::Residual(config.init(device)),
+            Self::Unet(config) => Network::Unet(config.init(device)),
+            Self::EnhanceNet(config) => Network::EnhanceNet(config.init(device)),
+            Self::SrganKeras => Network::SrganKeras(SrganKeras::new(device)),
+        }
+    }
+
+    /// A network to train from nothing. Where it adds to its input, it begins with that alone.
+    #[must_use]
+    pub fn fresh(&self, device: &Device) -> Network {
+        match self.init(device) {
+            Network::Residual(network) => Network::Residual(network.starting_from_bilinear()),
+            Network::Unet(network) => Network::Unet(network.starting_from_input()),
+            Network::EnhanceNet(network) => Network::EnhanceNet(network.starting_from_bicubic()),
+            other @ Network::SrganKeras(_) => other,
+        }
+    }
+
+    /// Output size over input size.
+    #[must_use]
+    pub const fn scale(&self) -> u32 {
+        match self {
+            Self::Residual(config) => config.scale as u32,
+            Self::Unet(config) => config.scale as u32,
+            Self::EnhanceNet(_) | Self::SrganKeras => 4,
+        }
+    }
+
+    /// See [`Generator::takes_mask`].
+    #[must_use]
+    pub const fn takes_mask(&self) -> bool {
+        matches!(self, Self::Unet(config) if config.mask)
+    }
+
+    /// Which part of the network a slot (see [`slots::of`]) belongs to.
+    #[must_use]
+    pub fn part(&self, path: &str) -> Part {
+        let mut words = path.split('.');
+        let first = words.next().unwrap_or_default();
+        let index = words.next().and_then(|word| word.parse::<usize>().ok()).unwrap_or(0);
+        let half = |blocks: usize| if 2 * index < blocks { Part::Early } else { Part::Late };
+        match (self, first) {
+            (_, "head" | "head_activation" | "activation") => Part::Early,
+            (Self::Residual(config), "body") => half(config.blocks),
+            (Self::EnhanceNet(config), "body") => half(config.blocks),
+            (Self::SrganKeras, "body") => half(16),
+            (Self::Residual(_) | Self::SrganKeras, "body_conv" | "body_norm") => Part::Late,
+            (Self::Unet(_), "conv1" | "bn1" | "layer1" | "layer2") => Part::Early,
+            (Self::Unet(_), "layer3" | "layer4") => Part::Late,
+            _ => Part::Head,
+        }
+    }
+}
+
+/// Parts of a network that learn at their own rates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The first half of the backbone: edges and textures.
+    Early,
+    /// The second half of the backbone.
+    Late,
+    /// What makes a picture out of features.
+    Head,
+}
+
+/// Any of the networks.
+#[derive(Module, Debug)]
+pub enum Network {
+    /// See [`residual`].
+    Residual(ResidualUpscaler),
+    /// See [`unet`].
+    Unet(Unet),
+    /// See [`enhancenet`].
+    EnhanceNet(EnhanceNet),
+    /// See [`srgan_keras`].
+    SrganKeras(SrganKeras),
+}
+
+impl Network {
+    fn generator(&self) -> &dyn Generator {
+        match self {
+            Self::Residual(network) => network,
+            Self::Unet(network) => network,
+            Self::EnhanceNet(network) => network,
+            Self::SrganKeras(network) => network,
+        }
+    }
+}
+
+impl Generator for Network {
+    fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        self.generator().forward(input)
+    }
+
+    fn scale(&self) -> u32 {
+        self.generator().scale()
+    }
+
+    fn channels(&self) -> u32 {
+        self.generator().channels()
+    }
+
+    fn takes_mask(&self) -> bool {
+        self.generator().takes_mask()
+    }
+
+    fn reach(&self) -> Reach {
+        self.generator().reach()
+    }
+
+    fn parameters(&self) -> usize {
+        self.generator().parameters()
     }
 }

@@ -14,7 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Generator, Reach,
-    blocks::{Activation, ActivationKind, ResidualBlock, enlarge_bilinear, normed, same_conv},
+    blocks::{
+        Activation, ActivationKind, Interpolation, ResidualBlock, enlarge, normed, same_conv,
+        zero,
+    },
 };
 
 /// How features become a larger picture, and with which head and tail.
@@ -32,6 +35,7 @@ pub enum Upsampler {
 
 /// Shape of a [`ResidualUpscaler`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ResidualConfig {
     /// Feature channels.
     pub channels: usize,
@@ -62,7 +66,17 @@ impl ResidualConfig {
         }
     }
 
-    /// A network with fresh weights.
+    /// Why there can be no such network.
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        let scale = match self.upsampler {
+            Upsampler::Direct => (1..=16).contains(&self.scale),
+            Upsampler::SubPixel => self.scale.is_power_of_two() && self.scale <= 16,
+        };
+        let sound = scale && (1..=1024).contains(&self.channels) && self.blocks <= 256;
+        if sound { Ok(()) } else { Err("its channels, blocks or scale are out of range") }
+    }
+
+    /// A network whose weights are still to be drawn or read.
     #[must_use]
     pub fn init(&self, device: &Device) -> ResidualUpscaler {
         let Self { channels, activation, scale, .. } = *self;
@@ -147,11 +161,7 @@ impl ResidualUpscaler {
         if self.tail.is_none()
             && let Some(stage) = self.upsample.last_mut()
         {
-            let zero =
-                |weight: Tensor<4>| weight.zeros_like().set_require_grad(weight.is_require_grad());
-            stage.conv.weight = stage.conv.weight.clone().map(zero);
-            let zero = |bias: Tensor<1>| bias.zeros_like().set_require_grad(bias.is_require_grad());
-            stage.conv.bias = stage.conv.bias.clone().map(|bias| bias.map(zero));
+            zero(&mut stage.conv);
         }
         self
     }
@@ -191,7 +201,7 @@ impl Generator for ResidualUpscaler {
         }
         match &self.tail {
             Some(tail) => tail.forward(features),
-            None => features + enlarge_bilinear(input, self.scale),
+            None => features + enlarge(input, self.scale, Interpolation::Bilinear),
         }
     }
 

@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use image::{DynamicImage, RgbImage, imageops::crop_imm};
+use image::{DynamicImage, GrayImage, RgbImage, imageops::crop_imm};
 use serde::Serialize;
 
-use super::{Monitor, Mosaic, Patch, UpscaleOptions, strips, upscale};
+use super::{
+    Monitor, Mosaic, Patch, Receipt, UpscaleOptions, mend::mend, strips, upscale,
+};
 use crate::{
     device::Chosen,
     error::{Error, Result},
@@ -140,10 +142,34 @@ fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>> {
 /// # Errors
 /// As [`upscale()`].
 pub fn upscale_rgb(low: &RgbImage, scale: f64, model: &Model, device: &Chosen) -> Result<RgbImage> {
-    let picture = Picture::from_pixels("evaluated", DynamicImage::from(low.clone()));
     let options = UpscaleOptions { scale, tile: None };
+    gathered(low, |picture, gather| upscale(picture, model, device, &options, gather))
+}
+
+/// A picture by what a model is for, whole in memory: what `mask` marks is filled by one that takes
+/// masks; any other enlarges it by its scale, which may be 1.
+///
+/// # Errors
+/// As [`upscale()`] and [`mend()`].
+pub fn restored_rgb(
+    low: &RgbImage,
+    mask: Option<&GrayImage>,
+    model: &Model,
+    device: &Chosen,
+) -> Result<RgbImage> {
+    match mask.filter(|_| model.takes_mask()) {
+        Some(mask) => gathered(low, |picture, gather| mend(picture, mask, model, device, gather)),
+        None => upscale_rgb(low, f64::from(model.scale()), model, device),
+    }
+}
+
+fn gathered(
+    low: &RgbImage,
+    run: impl FnOnce(&Picture, &mut Gather) -> Result<Receipt>,
+) -> Result<RgbImage> {
+    let picture = Picture::from_pixels("evaluated", DynamicImage::from(low.clone()));
     let mut gather = Gather(Vec::new());
-    let receipt = upscale(&picture, model, device, &options, &mut gather)?;
+    let receipt = run(&picture, &mut gather)?;
     let (width, height) = receipt.output_size;
     let mosaic = Mosaic {
         size: receipt.output_size,

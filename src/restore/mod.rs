@@ -10,6 +10,7 @@ use image::{ColorType, DynamicImage};
 use crate::{error::Result, rect::Rect};
 
 pub mod evaluate;
+pub mod mend;
 pub mod plan;
 pub mod strips;
 pub mod tiled;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use burn::tensor::{Device, Tensor, TensorData};
-use image::DynamicImage;
+use image::{DynamicImage, GrayImage};
 
 use super::{
     Monitor, Progress,
@@ -52,6 +52,8 @@ pub struct Engine<'a> {
 pub struct Task<'a> {
     /// What the network reads; an alpha channel is ignored.
     pub source: &'a DynamicImage,
+    /// White where a network that takes a mask is to fill; of the source's size.
+    pub mask: Option<&'a GrayImage>,
     /// Width and height of the result. The network's own scale or less.
     pub output: (u32, u32),
     /// Side of a tile in source pixels, halo included.
@@ -313,10 +315,14 @@ impl Runner<'_> {
 
     /// The network's answer for a window as three planes, checked.
     fn forward(&self, window: Rect) -> Result<Vec<f32>, String> {
-        let input = planes_of(self.task.source, window);
+        let mut input = planes_of(self.task.source, window);
         let contrast = contrast(&input);
-        let shape = [1, 3, window.height as usize, window.width as usize];
         let network = &self.engine.network;
+        if network.takes_mask() {
+            input.extend(marked(self.task.mask, window));
+        }
+        let channels = 3 + usize::from(network.takes_mask());
+        let shape = [1, channels, window.height as usize, window.width as usize];
         // Drivers and kernels report some failures as panics.
         let answer = catch_unwind(AssertUnwindSafe(|| {
             let input = Tensor::<4>::from_data(TensorData::new(input, shape), &self.engine.device);
@@ -413,6 +419,13 @@ impl Runner<'_> {
         }
         Ok(())
     }
+}
+
+/// A window of a mask: 1 where a network is to fill, 0 elsewhere.
+fn marked(mask: Option<&GrayImage>, window: Rect) -> Vec<f32> {
+    let Some(mask) = mask else { return vec![0.0; window.area() as usize] };
+    let crop = image::imageops::crop_imm(mask, window.x, window.y, window.width, window.height);
+    crop.to_image().iter().map(|value| f32::from(u8::from(*value > 0))).collect()
 }
 
 /// Red, green and blue of a window as floats in 0..=1, plane after plane.
@@ -516,7 +529,7 @@ mod tests {
     fn red(stub: &Stub, cpu: &Stub, tile: u32) -> (Result<Vec<f32>>, Vec<String>, u32) {
         let source = picture();
         let output = (source.width() * 2, source.height() * 2);
-        let task = Task { source: &source, output, tile, balanced: false };
+        let task = Task { source: &source, mask: None, output, tile, balanced: false };
         let calls = Rc::new(Cell::new(0));
         let counted = calls.clone();
         let on_cpu = move || -> Result<Box<dyn Generator>> {
@@ -581,7 +594,7 @@ mod tests {
         let whole = red(&SOUND, &SOUND, 200).0.unwrap();
         let far = Stub { reach: Reach::Whole, ..SOUND };
         let source: DynamicImage = picture();
-        let task = Task { source: &source, output: (300, 220), tile: 64, balanced: false };
+        let task = Task { source: &source, mask: None, output: (300, 220), tile: 64, balanced: false };
         assert_eq!(tiles(&task, &far).unwrap().len(), 1, "a small picture is run whole");
 
         let tiles = plan::plan(150, 110, (64, 64), 8);
@@ -610,7 +623,7 @@ mod tests {
     #[test]
     fn a_tile_smaller_than_the_halo_is_refused() {
         let source = picture();
-        let task = Task { source: &source, output: (300, 220), tile: 16, balanced: false };
+        let task = Task { source: &source, mask: None, output: (300, 220), tile: 16, balanced: false };
         assert!(matches!(tiles(&task, &SOUND), Err(Error::Setting(_))));
     }
 }

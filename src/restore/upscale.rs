@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use image::{ColorType, DynamicImage, ImageBuffer, Pixel};
+use image::{ColorType, DynamicImage, GrayImage, ImageBuffer, Pixel};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -96,6 +96,24 @@ pub fn upscale(
     options: &UpscaleOptions,
     monitor: &mut dyn Monitor,
 ) -> Result<Receipt> {
+    if model.takes_mask() {
+        return Err(Error::Setting(format!(
+            "the model {} fills what a mask marks; it does not enlarge",
+            model.name()
+        )));
+    }
+    run(picture, None, model, device, options, monitor)
+}
+
+/// A picture through a network, tile by tile, with a mask for a network that takes one.
+pub(super) fn run(
+    picture: &Picture,
+    mask: Option<&GrayImage>,
+    model: &Model,
+    device: &Chosen,
+    options: &UpscaleOptions,
+    monitor: &mut dyn Monitor,
+) -> Result<Receipt> {
     let begin = Instant::now();
     let input = picture.size();
     let output = options.output_size(input, model)?;
@@ -104,6 +122,7 @@ pub fn upscale(
     let network = model.on(device.burn())?;
     let mut task = Task {
         source: bled.as_ref().unwrap_or(&picture.pixels),
+        mask,
         output,
         tile: options.tile.unwrap_or_else(|| device.default_tile()),
         balanced: options.tile.is_none() && !device.tunes_kernels(),

@@ -6,10 +6,12 @@
 //! either. Here the state is a plain list of numbers in the order of the parameters.
 
 use burn::{
-    module::{Module, ModuleMapper, ModuleVisitor, Param},
+    module::{Module, ModuleVisitor, Param},
     optim::GradientsParams,
     tensor::{Device, Tensor, TensorData},
 };
+
+use crate::net::slots::{replaced, values};
 
 /// Settings of the method.
 #[derive(Clone, Copy, Debug)]
@@ -49,45 +51,6 @@ pub(super) struct Numbers {
 
 fn numbers(tensor: Tensor<1>) -> Vec<f32> {
     tensor.into_data().try_into_vec::<f32>().unwrap_or_default()
-}
-
-/// Values of all parameters, flat.
-struct Values(Vec<Tensor<1>>);
-
-impl ModuleVisitor for Values {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let value = param.val();
-        let length = value.shape().num_elements();
-        self.0.push(value.inner().reshape([length]));
-    }
-}
-
-fn values<M: Module>(network: &M) -> Vec<Tensor<1>> {
-    let mut values = Values(Vec::new());
-    network.visit(&mut values);
-    values.0
-}
-
-/// Replaces all parameters.
-struct Replace {
-    values: std::vec::IntoIter<Tensor<1>>,
-}
-
-impl ModuleMapper for Replace {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(value) = self.values.next() else {
-            return param;
-        };
-        param.map(|old| {
-            let trained = old.is_require_grad();
-            let value = Tensor::from_inner(value.reshape(old.shape()));
-            if trained { value.require_grad() } else { value }
-        })
-    }
-}
-
-fn replaced<M: Module>(network: M, values: Vec<Tensor<1>>) -> M {
-    network.map(&mut Replace { values: values.into_iter() })
 }
 
 impl State {
@@ -157,36 +120,55 @@ impl State {
     }
 }
 
-/// Collects the gradients in the order of the parameters.
-struct Gradients<'a> {
-    all: &'a GradientsParams,
-    found: Vec<Option<Tensor<1>>>,
-}
+/// The gradient of each parameter, in their order; `None` for one that does not learn.
+pub(super) struct Gradients(Vec<Option<Tensor<1>>>);
 
-impl ModuleVisitor for Gradients<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let gradient = self.all.get::<D>(param.id).map(|gradient| {
-            let length = gradient.shape().num_elements();
-            gradient.reshape([length])
-        });
-        self.found.push(gradient);
+impl Gradients {
+    /// Of a loss that was gone back through.
+    pub(super) fn of<M: Module>(network: &M, all: &GradientsParams) -> Self {
+        struct Collect<'a> {
+            all: &'a GradientsParams,
+            found: Vec<Option<Tensor<1>>>,
+        }
+
+        impl ModuleVisitor for Collect<'_> {
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                let gradient = self.all.get::<D>(param.id).map(|gradient| {
+                    let length = gradient.shape().num_elements();
+                    gradient.reshape([length])
+                });
+                self.found.push(gradient);
+            }
+        }
+
+        let mut collect = Collect { all, found: Vec::new() };
+        network.visit(&mut collect);
+        Self(collect.found)
+    }
+
+    /// The sum with those of another batch.
+    pub(super) fn plus(self, other: Self) -> Self {
+        let sum = |(a, b): (Option<Tensor<1>>, Option<Tensor<1>>)| match (a, b) {
+            (Some(a), Some(b)) => Some(a + b),
+            (a, b) => a.or(b),
+        };
+        Self(self.0.into_iter().zip(other.0).map(sum).collect())
     }
 }
 
 impl Adam {
-    /// One update. Parameters without a gradient stay as they are.
+    /// One update; `rates` has the learning rate of each parameter. Those without a gradient stay
+    /// as they are.
     pub(super) fn update<M: Module>(
         &self,
         network: M,
-        gradients: &GradientsParams,
+        gradients: Gradients,
         state: &mut State,
-        rate: f64,
+        rates: impl IntoIterator<Item = f64>,
     ) -> M {
-        let mut found = Gradients { all: gradients, found: Vec::new() };
-        network.visit(&mut found);
         // Computed where the gradients are: asking for the number would stop a GPU.
         let squares = |gradient: &Tensor<1>| (gradient.clone() * gradient.clone()).sum();
-        let norm = found.found.iter().flatten().map(squares).reduce(|sum, next| sum + next);
+        let norm = gradients.0.iter().flatten().map(squares).reduce(|sum, next| sum + next);
         let Some(norm) = norm.map(Tensor::sqrt) else {
             return network; // Nothing was learnt from.
         };
@@ -201,9 +183,11 @@ impl Adam {
             self.average.min((1.0 + state.updates as f64) / (10.0 + state.updates as f64));
 
         let mut updated = Vec::new();
-        let together = values(&network).into_iter().zip(found.found).zip(&mut state.moments);
-        for ((value, gradient), moments) in together {
+        let together = values(&network).into_iter().zip(gradients.0).zip(&mut state.moments);
+        for (((value, gradient), moments), rate) in together.zip(rates) {
             let Some(gradient) = gradient else {
+                // The running numbers of batch normalisation are averages themselves.
+                moments.average = value.clone();
                 updated.push(value);
                 continue;
             };

@@ -5,7 +5,7 @@ use std::{collections::HashMap, path::Path};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
-use super::{Best, TrainOptions, adam::Numbers};
+use super::{Best, TrainOptions, adam::Numbers, verdict::Figures};
 use crate::{
     error::{Error, Result},
     settings::{self, Existing},
@@ -19,14 +19,18 @@ pub(super) struct Progress {
     pub(super) base: String,
     pub(super) step: u64,
     pub(super) updates: u64,
+    pub(super) critic_updates: u64,
     pub(super) rate_scale: f64,
     pub(super) mean_loss: f64,
-    pub(super) base_psnr: f64,
+    pub(super) base_figures: Figures,
     pub(super) best: Option<Best>,
     pub(super) history: Vec<super::Point>,
     /// Signatures of the photos by their use, in order.
     pub(super) photos: [Vec<u64>; 3],
 }
+
+/// The two whose numbers are kept.
+const NETWORKS: [&str; 2] = ["generator", "critic"];
 
 /// Key of the progress in the file's metadata.
 const PROGRESS: &str = "pixmend.train";
@@ -36,22 +40,24 @@ pub(super) fn save(
     progress: &Progress,
     base: &[u8],
     best: &[u8],
-    numbers: &[Numbers],
+    networks: [&[Numbers]; 2],
 ) -> Result<()> {
     let failed = |error: &dyn std::fmt::Display| Error::Setting(error.to_string());
     let mut tensors: Vec<(String, Vec<u8>, Dtype)> = vec![
         ("base".to_owned(), base.to_vec(), Dtype::U8),
         ("best".to_owned(), best.to_vec(), Dtype::U8),
     ];
-    for (i, numbers) in numbers.iter().enumerate() {
-        for (name, values) in [
-            ("value", &numbers.value),
-            ("first", &numbers.first),
-            ("second", &numbers.second),
-            ("average", &numbers.average),
-        ] {
-            let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            tensors.push((format!("{name}.{i}"), bytes, Dtype::F32));
+    for (network, numbers) in NETWORKS.into_iter().zip(networks) {
+        for (i, numbers) in numbers.iter().enumerate() {
+            for (name, values) in [
+                ("value", &numbers.value),
+                ("first", &numbers.first),
+                ("second", &numbers.second),
+                ("average", &numbers.average),
+            ] {
+                let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                tensors.push((format!("{network}.{name}.{i}"), bytes, Dtype::F32));
+            }
         }
     }
     let views: Result<Vec<_>, _> = tensors
@@ -77,8 +83,10 @@ pub(super) struct Saved {
     pub(super) base: Vec<u8>,
     /// File of the best model so far.
     pub(super) best: Vec<u8>,
-    /// In the order of the parameters.
-    pub(super) numbers: Vec<Numbers>,
+    /// Of the generator, in the order of its parameters.
+    pub(super) generator: Vec<Numbers>,
+    /// Of the critic; empty without one.
+    pub(super) critic: Vec<Numbers>,
 }
 
 pub(super) fn load(path: &Path) -> Result<Saved> {
@@ -103,15 +111,25 @@ pub(super) fn load(path: &Path) -> Result<Saved> {
         let floats = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
         Ok::<_, Error>(floats.collect())
     };
-    let mut numbers = Vec::new();
-    while tensors.tensor(&format!("value.{}", numbers.len())).is_ok() {
-        let i = numbers.len();
-        numbers.push(Numbers {
-            value: values(format!("value.{i}"))?,
-            first: values(format!("first.{i}"))?,
-            second: values(format!("second.{i}"))?,
-            average: values(format!("average.{i}"))?,
-        });
-    }
-    Ok(Saved { progress, base: raw("base")?, best: raw("best")?, numbers })
+    let numbers = |network: &str| {
+        let mut numbers = Vec::new();
+        while tensors.tensor(&format!("{network}.value.{}", numbers.len())).is_ok() {
+            let i = numbers.len();
+            numbers.push(Numbers {
+                value: values(format!("{network}.value.{i}"))?,
+                first: values(format!("{network}.first.{i}"))?,
+                second: values(format!("{network}.second.{i}"))?,
+                average: values(format!("{network}.average.{i}"))?,
+            });
+        }
+        Ok::<_, Error>(numbers)
+    };
+    let [generator, critic] = NETWORKS.map(numbers);
+    Ok(Saved {
+        progress,
+        base: raw("base")?,
+        best: raw("best")?,
+        generator: generator?,
+        critic: critic?,
+    })
 }

@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, bounded};
 use fastrand::Rng;
 use image::{RgbImage, imageops};
 
-use super::degrade::Recipe;
+use super::{degrade::Recipe, options::TrainOptions, warp::Warp};
 use crate::{
     error::{Error, Result},
     picture::{Format, Picture, resample::resize_exact},
@@ -169,28 +169,39 @@ fn alike(photos: Vec<Photo>) -> Vec<Vec<Photo>> {
     groups
 }
 
-/// Pairs of crops for one step, NCHW, values 0 to 1.
+/// Pairs of crops, NCHW, values 0 to 1.
 #[derive(Debug)]
 pub struct Batch {
-    /// What the network gets.
+    /// Side of the small crops in pixels.
+    pub crop: u32,
+    /// What the network gets: three channels.
     pub small: Vec<f32>,
-    /// What it should give.
+    /// What it should give: three channels.
     pub large: Vec<f32>,
+    /// 1 where the small crops are damaged: one channel; empty if the recipe damages nothing.
+    pub mask: Vec<f32>,
 }
 
 /// What batches are cut by.
 #[derive(Clone, Debug)]
 pub struct Cut {
-    /// Pairs in a batch.
-    pub batch: usize,
-    /// Side of the small crops in pixels.
-    pub crop: u32,
     /// Size of the large crops over that of the small ones.
-    pub scale: u32,
+    scale: u32,
     /// How small ones are made.
-    pub recipe: Recipe,
-    /// Decides everything that is drawn.
-    pub seed: u64,
+    recipe: Recipe,
+    /// How far crops are bent.
+    warp: Warp,
+    /// How many, how large, how often bent, and by which seed.
+    options: TrainOptions,
+}
+
+impl Cut {
+    /// By the options of a run for a network of this scale.
+    #[must_use]
+    pub fn new(options: &TrainOptions, scale: u32) -> Self {
+        let (recipe, warp) = (options.recipe(), options.warp_by);
+        Self { scale, recipe, warp, options: options.clone() }
+    }
 }
 
 /// Photos in memory, as far as they fit.
@@ -201,7 +212,8 @@ struct Cache {
 }
 
 /// Threads that prepare the batches of a run in order, each depending on the seed and its number
-/// only: a run that is resumed gets the same ones.
+/// only: a run that is resumed gets the same ones. There are [`TrainOptions::accumulate`] batches
+/// a step.
 #[derive(Debug)]
 pub struct Loader {
     queues: Vec<Receiver<Result<Batch>>>,
@@ -260,25 +272,32 @@ impl Drop for Loader {
 }
 
 fn batch(photos: &[Photo], cut: &Cut, cache: &Mutex<Cache>, number: u64) -> Result<Batch> {
-    let mut rng = Rng::with_seed(cut.seed ^ Rng::with_seed(number).u64(..));
-    let mut batch = Batch { small: Vec::new(), large: Vec::new() };
-    for _ in 0..cut.batch {
+    let Cut { scale, recipe, warp, options } = cut;
+    let mut rng = Rng::with_seed(options.seed ^ Rng::with_seed(number).u64(..));
+    let crop = options.crop_at(number / options.accumulate as u64);
+    let mut batch = Batch { crop, small: Vec::new(), large: Vec::new(), mask: Vec::new() };
+    for _ in 0..options.batch {
         let index = rng.usize(..photos.len());
         let photo = decoded(photos, index, cache)?;
-        let side = cut.crop * cut.scale;
+        let side = crop * scale;
         if photo.width().min(photo.height()) < side {
             return Err(Error::Mismatch {
                 path: photos[index].path.clone(),
                 reason: "the photo has become smaller since the run began".to_owned(),
             });
         }
-        let place = |length: u32, rng: &mut Rng| rng.u32(..=length - side);
-        let (x, y) = (place(photo.width(), &mut rng), place(photo.height(), &mut rng));
-        let crop = imageops::crop_imm(&*photo, x, y, side, side).to_image();
-        let large = turned(crop, rng.u8(..8));
-        let small = cut.recipe.apply(&large, cut.scale, &mut rng)?;
-        append(&mut batch.small, &small);
+        let cropped = if rng.f32() < options.warp {
+            warp.crop(&photo, side, &mut rng)
+        } else {
+            let place = |length: u32, rng: &mut Rng| rng.u32(..=length - side);
+            let (x, y) = (place(photo.width(), &mut rng), place(photo.height(), &mut rng));
+            imageops::crop_imm(&*photo, x, y, side, side).to_image()
+        };
+        let large = turned(cropped, rng.u8(..8));
+        let worse = recipe.apply(&large, *scale, &mut rng)?;
+        append(&mut batch.small, &worse.picture);
         append(&mut batch.large, &large);
+        batch.mask.extend(worse.mask.iter().flat_map(|mask| mask.iter().map(|m| f32::from(*m) / 255.0)));
     }
     Ok(batch)
 }
@@ -384,8 +403,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         photos(folder.path(), 6);
         let split = split(&[folder.path().to_owned()], 64, 0.2, 0.05).unwrap();
-        let cut =
-            Cut { batch: 3, crop: 8, scale: 4, recipe: Recipe::named("blind").unwrap(), seed: 5 };
+        let options = TrainOptions {
+            batch: 3,
+            crop: 8,
+            degradation: "blind".to_owned(),
+            seed: 5,
+            warp: 0.5,
+            ..TrainOptions::default()
+        };
+        let cut = Cut::new(&options.resolved().unwrap(), 4);
         let take = |first: u64, threads: u64, count: usize| -> Vec<Vec<f32>> {
             let mut loader =
                 Loader::start(split.train.clone(), cut.clone(), first, threads).unwrap();

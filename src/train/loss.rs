@@ -1,12 +1,26 @@
 //! What training makes small: the difference between an answer and the original.
+//!
+//! All functions take NCHW tensors of one shape, black 0 and white 1, and give one number.
 
-use burn::tensor::Tensor;
+use burn::tensor::{
+    Tensor,
+    activation::{log_sigmoid, relu},
+};
 use serde::{Deserialize, Serialize};
+
+use super::options::{TrainOptions, WeightedLayer};
+use crate::{
+    error::{Error, Result},
+    net::{
+        critic::{Critic, CriticConfig, CriticHead},
+        features::{Features, Layer},
+    },
+};
 
 /// A loss on pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
-pub enum Loss {
+pub enum Pixels {
     /// Mean absolute difference.
     #[default]
     L1,
@@ -16,16 +30,224 @@ pub enum Loss {
     Charbonnier,
 }
 
-impl Loss {
-    /// Of tensors of the same shape; one number.
+impl Pixels {
+    /// The mean over all numbers, each counted by `weights` (of the same shape, or with one
+    /// channel) if there are any.
     #[must_use]
-    pub fn of(self, answer: Tensor<4>, original: Tensor<4>) -> Tensor<1> {
+    pub fn of(
+        self,
+        answer: Tensor<4>,
+        original: Tensor<4>,
+        weights: Option<Tensor<4>>,
+    ) -> Tensor<1> {
         let difference = answer - original;
-        match self {
-            Self::L1 => difference.abs().mean(),
-            Self::Mse => (difference.clone() * difference).mean(),
-            Self::Charbonnier => ((difference.clone() * difference) + 1e-6).sqrt().mean(),
+        let each = match self {
+            Self::L1 => difference.abs(),
+            Self::Mse => difference.clone() * difference,
+            Self::Charbonnier => ((difference.clone() * difference) + 1e-6).sqrt(),
+        };
+        match weights {
+            None => each.mean(),
+            Some(weights) => {
+                let weights = weights.expand(each.shape());
+                (each * weights.clone()).sum() / weights.sum()
+            }
         }
+    }
+}
+
+/// Which critic a generator learns against.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum CriticKind {
+    /// For any size of crops: the mean over all positions is judged.
+    #[default]
+    Mean,
+    /// For one size: all positions go into a dense layer, as in Keras programs.
+    Dense,
+}
+
+impl CriticKind {
+    /// The shape of the critic for crops whose originals have this side.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if it cannot judge such crops.
+    pub(super) fn config(self, options: &TrainOptions, scale: u32) -> Result<CriticConfig> {
+        let side = (options.crop * scale) as usize;
+        let refused = |reason: &str| Err(Error::Setting(reason.to_owned()));
+        let head = match self {
+            Self::Mean if side < 16 => {
+                return refused("the critic needs crops whose originals have 16 pixels or more");
+            }
+            Self::Mean => CriticHead::Mean,
+            Self::Dense if !options.progressive.is_empty() => {
+                return refused("the dense critic judges one size of crops: leave --progressive out");
+            }
+            Self::Dense if !side.is_multiple_of(16) => {
+                return refused("the dense critic needs originals whose side is a multiple of 16");
+            }
+            Self::Dense => CriticHead::Dense(side),
+        };
+        Ok(CriticConfig { channels: options.critic_channels, head })
+    }
+}
+
+/// Mean absolute difference of neighbours above each other, and beside each other, together: L.
+/// Rudin et al., "Nonlinear total variation based noise removal algorithms", 1992, in its
+/// anisotropic form.
+#[must_use]
+pub fn total_variation(picture: Tensor<4>) -> Tensor<1> {
+    let [_, _, height, width] = picture.dims();
+    let along = |dim: usize, length: usize| {
+        let next = picture.clone().narrow(dim, 1, length - 1);
+        (next - picture.clone().narrow(dim, 0, length - 1)).abs().mean()
+    };
+    along(2, height) + along(3, width)
+}
+
+/// Mean squared difference of Gram matrices, F Fᵀ / (c h w): L. Gatys et al., "Texture synthesis
+/// using convolutional neural networks", 2015. With a `patch`, each piece of that many rows and
+/// columns has its own (M. Sajjadi et al., "EnhanceNet", ICCV 2017); what is left over at the right
+/// and bottom does not count.
+#[must_use]
+pub fn texture(answer: Tensor<4>, original: Tensor<4>, patch: Option<usize>) -> Tensor<1> {
+    let difference = gram(answer, patch) - gram(original, patch);
+    (difference.clone() * difference).mean()
+}
+
+/// `[n, c, h, w]` to `[n * patches, c, c]`.
+fn gram(features: Tensor<4>, patch: Option<usize>) -> Tensor<3> {
+    let [count, channels, height, width] = features.dims();
+    let patch = patch.unwrap_or(usize::MAX);
+    let (tall, wide) = (patch.clamp(1, height), patch.clamp(1, width));
+    let (down, across) = (height / tall, width / wide);
+    let patches = features
+        .narrow(2, 0, down * tall)
+        .narrow(3, 0, across * wide)
+        .reshape([count, channels, down, tall, across, wide])
+        .permute([0, 2, 4, 1, 3, 5])
+        .reshape([count * down * across, channels, tall * wide]);
+    let size = (channels * tall * wide) as f64;
+    patches.clone().matmul(patches.swap_dims(1, 2)) / size
+}
+
+/// Cross-entropy of a critic's answers `[n, 1]` to pictures that are all photographs, or none of
+/// them: I. Goodfellow et al., "Generative adversarial nets", 2014, in the form that does not
+/// overflow.
+#[must_use]
+pub fn judged(answers: Tensor<2>, photographs: bool) -> Tensor<1> {
+    let answers = if photographs { answers } else { -answers };
+    -log_sigmoid(answers).mean()
+}
+
+/// Feature layers with their weights.
+type Layers = Vec<(Layer, f64)>;
+
+/// The losses of a run with their weights.
+pub(super) struct Objective {
+    pixels: Pixels,
+    pixel_weight: f64,
+    mask_weight: f64,
+    features: Option<Features>,
+    perceptual: Layers,
+    texture: Layers,
+    texture_patch: u32,
+    total_variation: f64,
+    adversarial: f64,
+}
+
+impl Objective {
+    /// # Errors
+    /// [`Error::Setting`] if a layer is not one of the feature network's.
+    pub(super) fn new(options: &TrainOptions, features: Option<Features>) -> Result<Self> {
+        let layers = |named: &[WeightedLayer]| -> Result<Layers> {
+            let Some(features) = &features else { return Ok(Vec::new()) };
+            let backbone = features.backbone();
+            let find = |layer: &WeightedLayer| match backbone.layer(&layer.name) {
+                Some(found) => Ok((found, layer.weight)),
+                None => Err(Error::Setting(format!(
+                    "{} has no layer {} (layers: {})",
+                    backbone.name(),
+                    layer.name,
+                    backbone.layer_names().join(", ")
+                ))),
+            };
+            named.iter().map(find).collect()
+        };
+        Ok(Self {
+            pixels: options.loss,
+            pixel_weight: options.pixel_weight,
+            mask_weight: options.mask_weight,
+            perceptual: layers(&options.perceptual)?,
+            texture: layers(&options.texture)?,
+            features,
+            texture_patch: options.texture_patch,
+            total_variation: options.total_variation,
+            adversarial: options.adversarial,
+        })
+    }
+
+    /// The sum of all losses of an answer. `mask`: `[n, 1, h, w]`, 1 where it counts more.
+    pub(super) fn of(
+        &self,
+        answer: &Tensor<4>,
+        original: &Tensor<4>,
+        mask: Option<Tensor<4>>,
+        critic: Option<&Critic>,
+    ) -> Tensor<1> {
+        let weights = mask
+            .filter(|_| self.mask_weight != 1.0)
+            .map(|mask| mask * (self.mask_weight - 1.0) + 1.0);
+        let pixels = self.pixels.of(answer.clone(), original.clone(), weights);
+        let mut sum = pixels * self.pixel_weight;
+        if let Some(features) = &self.features
+            && !(self.perceptual.is_empty() && self.texture.is_empty())
+        {
+            sum = sum + self.compared(features, answer, original);
+        }
+        if self.total_variation > 0.0 {
+            sum = sum + total_variation(answer.clone()) * self.total_variation;
+        }
+        if let Some(critic) = critic {
+            sum = sum + judged(critic.forward(answer.clone()), true) * self.adversarial;
+        }
+        sum
+    }
+
+    fn compared(&self, features: &Features, answer: &Tensor<4>, original: &Tensor<4>) -> Tensor<1> {
+        let both: Layers = self.perceptual.iter().chain(&self.texture).copied().collect();
+        let layers: Vec<Layer> = both.iter().map(|(layer, _)| *layer).collect();
+        let ours = features.forward(answer.clone(), &layers);
+        let theirs = features.forward(original.clone(), &layers);
+        let side = answer.dims()[3];
+        let losses = both.iter().zip(ours.into_iter().zip(theirs)).enumerate().map(
+            |(index, ((_, weight), (ours, theirs)))| {
+                let loss = if index < self.perceptual.len() {
+                    // J. Johnson et al., "Perceptual losses for real-time style transfer and
+                    // super-resolution", ECCV 2016.
+                    let difference = ours - theirs;
+                    (difference.clone() * difference).mean()
+                } else {
+                    // A piece of the picture is smaller on a map that was pooled.
+                    let pooled = (side / ours.dims()[3].max(1)).max(1);
+                    let patch = self.texture_patch as usize;
+                    texture(ours, theirs, (patch > 0).then(|| (patch / pooled).max(1)))
+                };
+                loss * *weight
+            },
+        );
+        losses.reduce(|sum, loss| sum + loss).unwrap_or_else(|| relu(answer.clone().mean() * 0.0))
+    }
+
+    /// What a critic makes small: it should know photographs from answers.
+    pub(super) fn of_critic(
+        &self,
+        critic: &Critic,
+        answer: Tensor<4>,
+        original: Tensor<4>,
+    ) -> Tensor<1> {
+        let photographs = judged(critic.forward(original), true);
+        (photographs + judged(critic.forward(answer.detach()), false)) / 2.0
     }
 }
 
@@ -34,18 +256,80 @@ mod tests {
     use super::*;
     use burn::tensor::{Device, TensorData};
 
+    fn tensor(values: Vec<f32>, shape: [usize; 4]) -> Tensor<4> {
+        Tensor::from_data(TensorData::new(values, shape), &Device::flex())
+    }
+
+    fn wave(shape: [usize; 4], step: f64, start: f64) -> Tensor<4> {
+        let count = shape.iter().product();
+        tensor((0..count).map(|i| (step * i as f64 + start).sin() as f32).collect(), shape)
+    }
+
+    /// The two pictures that the numbers of PyTorch 2.15 (in double precision) are for.
+    fn pair(count: usize) -> (Tensor<4>, Tensor<4>) {
+        let shape = [count, 4, 32, 32];
+        (wave(shape, 0.37, 0.0), wave(shape, 0.53, 0.7))
+    }
+
+    fn close(loss: Tensor<1>, expected: f64) {
+        let value = f64::from(loss.into_scalar::<f32>());
+        assert!((value - expected).abs() < 1e-6 * expected.abs().max(1.0), "{value}, not {expected}");
+    }
+
     #[test]
-    fn losses_are_those_of_their_formulas() {
-        let tensor = |values: [f32; 4]| {
-            let data = TensorData::new(values.to_vec(), [1, 1, 2, 2]);
-            Tensor::<4>::from_data(data, &Device::flex())
+    fn losses_on_pixels_are_those_of_their_formulas() {
+        let (a, b) = ([0.0, 0.5, 1.0, 0.25], [0.5, 0.5, 0.0, 0.5]);
+        let of = |loss: Pixels| {
+            let shape = [1, 1, 2, 2];
+            loss.of(tensor(a.to_vec(), shape), tensor(b.to_vec(), shape), None)
         };
-        let (a, b) = (tensor([0.0, 0.5, 1.0, 0.25]), tensor([0.5, 0.5, 0.0, 0.5]));
-        let of = |loss: Loss| loss.of(a.clone(), b.clone()).into_scalar::<f32>();
-        assert!((of(Loss::L1) - 1.75 / 4.0).abs() < 1e-6);
-        assert!((of(Loss::Mse) - 1.3125 / 4.0).abs() < 1e-6);
-        let charbonnier: f32 =
-            [0.5_f32, 0.0, 1.0, 0.25].iter().map(|d| (d * d + 1e-6).sqrt()).sum::<f32>() / 4.0;
-        assert!((of(Loss::Charbonnier) - charbonnier).abs() < 1e-6);
+        close(of(Pixels::L1), 1.75 / 4.0);
+        close(of(Pixels::Mse), 1.3125 / 4.0);
+        let charbonnier: f64 = [0.5_f64, 0.0, 1.0, 0.25].iter().map(|d| (d * d + 1e-6).sqrt()).sum();
+        close(of(Pixels::Charbonnier), charbonnier / 4.0);
+    }
+
+    #[test]
+    fn a_mask_counts_as_in_pytorch() {
+        let (x, y) = pair(1);
+        let inside = |i: usize| {
+            let (down, across) = (i / 32, i % 32);
+            f32::from((8..24).contains(&down) && (4..20).contains(&across))
+        };
+        let mask = tensor((0..1024).map(inside).collect(), [1, 1, 32, 32]);
+        for (weight, expected) in
+            [(1.0, 0.810_482_829_601), (3.0, 0.811_318_373_298), (0.0, 0.809_647_285_905)]
+        {
+            let options = TrainOptions { mask_weight: weight, ..TrainOptions::default() };
+            let objective = Objective::new(&options, None).unwrap();
+            close(objective.of(&x, &y, Some(mask.clone()), None), expected);
+        }
+    }
+
+    #[test]
+    fn total_variation_is_that_of_pytorch() {
+        close(total_variation(pair(1).0), 0.686_674_409_942);
+        close(total_variation(pair(2).0), 0.686_463_428_535);
+        close(total_variation(wave([1, 3, 5, 7], 0.37, 0.2)), 1.209_246_315_91 + 0.237_210_680_538);
+    }
+
+    #[test]
+    fn textures_are_compared_as_in_pytorch() {
+        let ((x, y), (x2, y2)) = (pair(1), pair(2));
+        close(texture(x.clone(), y.clone(), None), 0.003_621_633_648_04);
+        close(texture(x2.clone(), y2.clone(), None), 0.003_625_054_362_05);
+        close(texture(x, y, Some(16)), 0.003_622_262_788_95);
+        close(texture(x2, y2, Some(16)), 0.003_625_476_647_58);
+    }
+
+    #[test]
+    fn a_critic_is_judged_as_in_pytorch() {
+        let answers = |step, start| (wave([2, 1, 8, 8], step, start) * 3.0).reshape([128, 1]);
+        close(judged(answers(0.53, 0.7), true), 1.148_208_501_42);
+        close(judged(answers(0.37, 0.0), true), 1.082_302_893_73);
+        close(judged(answers(0.53, 0.7), false), 1.158_921_708_51);
+        for (answer, expected) in [(-200.0, 200.0), (0.0, std::f64::consts::LN_2), (200.0, 0.0)] {
+            close(judged(tensor(vec![answer], [1; 4]).reshape([1, 1]), true), expected);
+        }
     }
 }

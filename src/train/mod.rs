@@ -18,19 +18,26 @@ use burn::{
 use serde::{Deserialize, Serialize};
 
 use self::{
-    adam::{Adam, State},
+    adam::{Adam, Gradients, Numbers, State},
     checkpoint::{Progress, Saved},
-    data::{Cut, Loader, Photo, Split},
-    degrade::Recipe,
-    loss::Loss,
-    schedule::Schedule,
-    verdict::{Pair, Verdict, mean_psnr, pairs},
+    data::{Batch, Cut, Loader, Photo, Split},
+    loss::Objective,
+    verdict::{Figures, Measure, Pair, Verdict, mean_figures, pairs},
 };
 use crate::{
     device::Chosen,
     error::{Error, Result},
-    model::Model,
-    net::{Generator as _, ResidualUpscaler, residual::ResidualConfig},
+    model::{
+        Model, encoder,
+        features::{self, Perceptual},
+    },
+    net::{
+        Generator as _, Network, NetworkConfig, Part,
+        blocks::repeated,
+        critic::{Critic, CriticConfig},
+        features::SMALLEST,
+        slots,
+    },
 };
 
 mod adam;
@@ -38,102 +45,14 @@ mod checkpoint;
 pub mod data;
 pub mod degrade;
 pub mod loss;
+pub mod options;
 mod report;
 pub mod schedule;
 pub mod search;
 pub mod verdict;
+pub mod warp;
 
-/// What the user sets: the same for the command line, a recipe file and a panel.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, clap::Args)]
-#[serde(default, deny_unknown_fields)]
-pub struct TrainOptions {
-    /// Steps of the whole run
-    #[arg(long, default_value_t = 2000)]
-    pub steps: u64,
-    /// Pairs of crops in a step
-    #[arg(long, default_value_t = 16)]
-    pub batch: usize,
-    /// Side of the small crops in pixels
-    #[arg(long, default_value_t = 32)]
-    pub crop: u32,
-    /// Highest learning rate
-    #[arg(long, default_value_t = 2e-4)]
-    pub rate: f64,
-    /// Steps that the rate takes to rise
-    #[arg(long, default_value_t = 50)]
-    pub warm_up: u64,
-    /// How the rate changes
-    #[arg(long, value_enum, default_value_t)]
-    pub schedule: Schedule,
-    /// What is made small
-    #[arg(long, value_enum, default_value_t)]
-    pub loss: Loss,
-    /// How much of the moving average of the weights is kept at each step
-    #[arg(long, default_value_t = 0.999)]
-    pub average: f64,
-    /// Largest norm of the gradients together
-    #[arg(long, default_value_t = 1.0)]
-    pub clip: f64,
-    /// How small pictures are made: bicubic, srgan, blind, jpeg, noise, or a TOML file
-    #[arg(long, value_name = "NAME|FILE", default_value = "bicubic")]
-    pub degradation: String,
-    /// Share of the photos that choose the best weights
-    #[arg(long, default_value_t = 0.20)]
-    pub validation_share: f64,
-    /// Share of the photos that give the verdict
-    #[arg(long, default_value_t = 0.05)]
-    pub test_share: f64,
-    /// Steps from one look at the validation photos, and one checkpoint, to the next
-    #[arg(long, default_value_t = 100)]
-    pub validate_every: u64,
-    /// Decides everything that is drawn
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
-    /// The degradation itself, once it was found; so a recipe needs no second file.
-    #[arg(skip)]
-    pub degradation_recipe: Option<Recipe>,
-}
-
-impl Default for TrainOptions {
-    fn default() -> Self {
-        /// Gives the defaults of the arguments a voice.
-        #[derive(clap::Parser)]
-        struct Defaults {
-            #[command(flatten)]
-            options: TrainOptions,
-        }
-        <Defaults as clap::Parser>::parse_from([""]).options
-    }
-}
-
-impl TrainOptions {
-    /// Looks up the degradation and checks every number.
-    fn resolved(mut self) -> Result<Self> {
-        let share = |share: f64| (0.0..0.9).contains(&share);
-        let sound = self.steps > 0
-            && (1..=1024).contains(&self.batch)
-            && (8..=512).contains(&self.crop)
-            && self.rate > 0.0
-            && self.rate < 10.0
-            && (0.0..1.0).contains(&self.average)
-            && self.clip > 0.0
-            && self.validate_every > 0
-            && share(self.validation_share)
-            && share(self.test_share);
-        if !sound {
-            return Err(Error::Setting("a number of the training is out of its range".to_owned()));
-        }
-        if self.degradation_recipe.is_none() {
-            self.degradation_recipe = Some(Recipe::find(&self.degradation)?);
-        }
-        self.recipe().check()?;
-        Ok(self)
-    }
-
-    fn recipe(&self) -> Recipe {
-        self.degradation_recipe.clone().unwrap_or_default()
-    }
-}
+pub use options::TrainOptions;
 
 /// The best weights so far.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -142,6 +61,8 @@ pub struct Best {
     pub step: u64,
     /// Mean over the validation photos, in dB.
     pub psnr: f64,
+    /// Mean distance of features over the validation photos, where they are compared.
+    pub distance: Option<f64>,
 }
 
 /// A look at the validation photos.
@@ -153,6 +74,8 @@ pub struct Point {
     pub loss: f64,
     /// Mean over the validation photos, in dB.
     pub psnr: f64,
+    /// Mean distance of features over the validation photos, where they are compared.
+    pub distance: Option<f64>,
 }
 
 /// What one step did.
@@ -170,11 +93,71 @@ pub struct StepReport {
     pub rolled_back: bool,
 }
 
+/// A network that learns, with what its optimiser knows.
+#[derive(Clone)]
+struct Learner<M> {
+    network: M,
+    state: State,
+}
+
+impl<M: burn::module::Module> Learner<M> {
+    fn new(network: M) -> Self {
+        Self { state: State::new(&network), network }
+    }
+
+    /// Weights and state as values, which later steps do not reach: batch normalisation shares its
+    /// running numbers with every copy of a network.
+    fn kept(&self) -> Kept {
+        Kept { values: slots::values(&self.network), state: self.state.clone() }
+    }
+
+    fn go_back(&mut self, kept: &Kept) {
+        self.network = slots::replaced(self.network.clone(), kept.values.clone());
+        self.state = kept.state.clone();
+    }
+
+    /// As it was saved; `None` if the numbers are not those of such a network.
+    fn load(network: M, numbers: Vec<Numbers>, updates: u64, device: &Device) -> Option<Self> {
+        let (network, state) = State::load(network, numbers, updates, device)?;
+        Some(Self { network, state })
+    }
+}
+
+/// What a [`Learner`] goes back to.
+struct Kept {
+    values: Vec<Tensor<1>>,
+    state: State,
+}
+
 /// A state to go back to.
 struct Good {
-    network: ResidualUpscaler,
-    state: State,
+    generator: Kept,
+    critic: Option<Kept>,
     mean_loss: f64,
+}
+
+/// What features are compared by, in losses and in figures.
+struct Comparison {
+    objective: Objective,
+    measure: Measure,
+    perceptual: Option<Perceptual>,
+}
+
+impl Comparison {
+    fn new(options: &TrainOptions, device: &Device) -> Result<Self> {
+        let extractor = options.features.as_deref().map(features::open).transpose()?;
+        let objective =
+            Objective::new(options, extractor.map(|extractor| extractor.on(device)))?;
+        let open = |path: &PathBuf| Perceptual::open(path, None);
+        let perceptual = options.features.as_ref().map(open).transpose()?;
+        // Against a critic, or by features, the pixels are left on purpose.
+        let by_features = !options.perceptual.is_empty() || options.adversarial > 0.0;
+        let measure = match perceptual {
+            Some(_) if by_features => Measure::FeatureDistance,
+            _ => Measure::Psnr,
+        };
+        Ok(Self { objective, measure, perceptual })
+    }
 }
 
 /// After this many roll-backs the run ends.
@@ -196,12 +179,15 @@ pub struct Trainer {
     /// Where tensors live, with gradients.
     device: Device,
     chosen: Chosen,
-    network: ResidualUpscaler,
-    state: State,
+    generator: Learner<Network>,
+    /// Part of the network that each of its slots belongs to.
+    parts: Vec<Part>,
+    critic: Option<Learner<Critic>>,
+    comparison: Comparison,
     step: u64,
     rate_scale: f64,
     mean_loss: f64,
-    base_psnr: f64,
+    base_figures: Figures,
     best: Option<Best>,
     best_model: Model,
     history: Vec<Point>,
@@ -228,20 +214,28 @@ impl Trainer {
     ) -> Result<Self> {
         let options = options.resolved()?;
         let device = chosen.burn().clone().autodiff();
-        let network = base.trainable(&device)?;
-        let state = State::new(&network);
-        Self::assemble(photos, base, options, chosen, network, state, 0)
+        let mut generator = base.trainable(&device)?;
+        if let Some(encoder) = &options.encoder {
+            generator = encoder::fill(generator, &base.config(), encoder, &device)?;
+        }
+        let critic = critic_of(&options, base.scale())?;
+        // Drawn after the base, which a seed decides too.
+        device.seed(options.seed);
+        let critic = critic.map(|config| Learner::new(config.init(&device)));
+        Self::assemble(photos, base, options, chosen, (Learner::new(generator), critic), 0)
     }
 
-    /// The weights of a fresh network, as a base: it answers with the bilinear enlargement.
+    /// The weights of a fresh network, as a base; see [`NetworkConfig::fresh`].
     ///
     /// # Errors
-    /// [`Error::Model`] for a shape that has no file format.
-    pub fn fresh(config: ResidualConfig, seed: u64) -> Result<Model> {
+    /// [`Error::Setting`] for a shape that no network has.
+    pub fn fresh(config: NetworkConfig, seed: u64) -> Result<Model> {
+        config
+            .check()
+            .map_err(|reason| Error::Setting(format!("there is no such network: {reason}")))?;
         let device = Device::flex();
         device.seed(seed);
-        let network = config.init(&device).starting_from_bilinear();
-        Model::of(FRESH, config, &network)
+        Model::of(FRESH, config, &config.fresh(&device))
     }
 
     /// Goes on with a run from its file, on the same photos.
@@ -249,21 +243,25 @@ impl Trainer {
     /// # Errors
     /// [`Error::Model`] if the file is no checkpoint, or as [`Self::new`].
     pub fn resume(path: &Path, photos: &[PathBuf], chosen: Chosen) -> Result<Self> {
-        let Saved { progress, base, best, numbers } = checkpoint::load(path)?;
+        let Saved { progress, base, best, generator, critic } = checkpoint::load(path)?;
         let name = path.display().to_string();
         let base = Model::from_bytes(&progress.base, base.into())?;
         let best_model = Model::from_bytes(&name, best.into())?;
-        let device = chosen.burn().clone().autodiff();
-        let network = base.trainable(&device)?;
-        let plain = chosen.burn().clone();
-        let loaded = State::load(network, numbers, progress.updates, &plain);
-        let (network, state) = loaded.ok_or_else(|| Error::Model {
-            name,
-            reason: "it is no checkpoint of a run that can go on (its numbers do not fit)".into(),
-        })?;
         let options = progress.options.resolved()?;
-        let mut trainer =
-            Self::assemble(photos, base, options, chosen, network, state, progress.step)?;
+        let plain = chosen.burn().clone();
+        let device = plain.clone().autodiff();
+        let unfit = || Error::Model {
+            name: name.clone(),
+            reason: "it is no checkpoint of a run that can go on (its numbers do not fit)".into(),
+        };
+        let network = base.trainable(&device)?;
+        let generator = Learner::load(network, generator, progress.updates, &plain);
+        let critic = critic_of(&options, base.scale())?.map(|config| {
+            let updates = progress.critic_updates;
+            Learner::load(config.init(&device), critic, updates, &plain).ok_or_else(unfit)
+        });
+        let learners = (generator.ok_or_else(unfit)?, critic.transpose()?);
+        let mut trainer = Self::assemble(photos, base, options, chosen, learners, progress.step)?;
         if trainer.split.signatures() != progress.photos {
             return Err(Error::Setting(
                 "the photos are not those that the run was begun with: held-out ones could be \
@@ -273,7 +271,7 @@ impl Trainer {
         }
         trainer.rate_scale = progress.rate_scale;
         trainer.mean_loss = progress.mean_loss;
-        trainer.base_psnr = progress.base_psnr;
+        trainer.base_figures = progress.base_figures;
         trainer.best = progress.best;
         trainer.best_model = best_model;
         trainer.history = progress.history;
@@ -286,8 +284,7 @@ impl Trainer {
         base: Model,
         options: TrainOptions,
         chosen: Chosen,
-        network: ResidualUpscaler,
-        state: State,
+        (generator, critic): (Learner<Network>, Option<Learner<Critic>>),
         step: u64,
     ) -> Result<Self> {
         if chosen.is_software() {
@@ -296,28 +293,49 @@ impl Trainer {
                 reason: "a software rasteriser cannot train".to_owned(),
             });
         }
-        let scale = base.scale();
-        let min_side = (options.crop * scale).max(verdict::smallest_side(scale));
-        let split = data::split(photos, min_side, options.validation_share, options.test_share)?;
         let recipe = options.recipe();
+        if base.takes_mask() && !recipe.masks() {
+            return Err(Error::Setting(
+                "this network fills masks: choose a degradation that has them (watermark, damage)"
+                    .to_owned(),
+            ));
+        }
+        let device = chosen.burn().clone().autodiff();
+        let comparison = Comparison::new(&options, &device)?;
+        let scale = base.scale();
+        let mut min_side =
+            (options.largest_crop() * scale).max(verdict::smallest_side(scale));
+        if comparison.perceptual.is_some() {
+            min_side = min_side.max(SMALLEST + scale);
+        }
+        let split = data::split(photos, min_side, options.validation_share, options.test_share)?;
         let validation = pairs(&split.validation, &recipe, scale, options.seed, VALIDATION_SIDE)?;
-        let cut =
-            Cut { batch: options.batch, crop: options.crop, scale, recipe, seed: options.seed };
         let threads = rayon::current_num_threads().max(2) as u64;
-        let loader = Loader::start(split.train.clone(), cut, step, threads)?;
-        let base_psnr = mean_psnr(&base, &validation, &chosen)?;
-        let good = Good { network: network.clone(), state: state.clone(), mean_loss: 0.0 };
+        let first = step * options.accumulate as u64;
+        let cut = Cut::new(&options, scale);
+        let loader = Loader::start(split.train.clone(), cut, first, threads)?;
+        let perceptual = comparison.perceptual.as_ref();
+        let base_figures = mean_figures(&base, &validation, &chosen, perceptual)?;
+        let config = base.config();
+        let slots = slots::of(&generator.network);
+        let good = Good {
+            generator: generator.kept(),
+            critic: critic.as_ref().map(Learner::kept),
+            mean_loss: 0.0,
+        };
         Ok(Self {
             best_model: base.clone(),
             base,
-            device: chosen.burn().clone().autodiff(),
+            device,
             chosen,
-            network,
-            state,
+            parts: slots.iter().map(|slot| config.part(&slot.path)).collect(),
+            generator,
+            critic,
+            comparison,
             step,
             rate_scale: 1.0,
             mean_loss: 0.0,
-            base_psnr,
+            base_figures,
             best: None,
             history: Vec::new(),
             good,
@@ -358,7 +376,7 @@ impl Trainer {
     /// Mean PSNR of the base model over the validation photos, in dB.
     #[must_use]
     pub const fn base_psnr(&self) -> f64 {
-        self.base_psnr
+        self.base_figures.score.psnr
     }
 
     /// The best weights so far.
@@ -407,27 +425,48 @@ impl Trainer {
         Ok(StepReport { step: self.step, loss, rate, validation, rolled_back })
     }
 
-    /// Learns from the next batch and gives its loss; `None`, and nothing learnt, if that is not a
-    /// number or above `limit` (where 0 is none).
+    /// Learns from the next batches and gives their mean loss; `None`, and nothing learnt, if that
+    /// is not a number or above `limit` (where 0 is none).
     fn update(&mut self, rate: f64, limit: f64) -> Result<Option<f64>> {
         let begin = Instant::now();
-        let batch = self.loader.take()?;
+        // All at once: those of a step that fails belong to it too.
+        let batches: Result<Vec<Batch>> =
+            (0..self.options.accumulate).map(|_| self.loader.take()).collect();
+        let batches = batches?;
         let ready = Instant::now();
         self.waited += ready - begin;
 
-        let options = &self.options;
-        let tensor = |values: Vec<f32>, side: u32| {
-            let shape = [options.batch, 3, side as usize, side as usize];
-            Tensor::<4>::from_data(TensorData::new(values, shape), &self.device)
+        self.freeze();
+        let count = batches.len() as f64;
+        let (mut value, mut gradients, mut opinions) = (0.0, None::<Gradients>, None::<Gradients>);
+        let sum = |sum: Option<Gradients>, next: Gradients| match sum {
+            Some(sum) => sum.plus(next),
+            None => next,
         };
-        let small = tensor(batch.small, options.crop);
-        let large = tensor(batch.large, options.crop * self.base.scale());
-        let loss = options.loss.of(self.network.forward(small), large);
-        let value = f64::from(loss.clone().into_scalar::<f32>());
-        if !value.is_finite() || (limit > 0.0 && value > limit) {
+        for batch in batches {
+            let (small, large, mask) = self.tensors(batch);
+            let network = &self.generator.network;
+            let answer = network.forward(small);
+            let judge =
+                self.critic.as_ref().map(|critic| slots::frozen_but(critic.network.clone(), |_| false));
+            let objective = &self.comparison.objective;
+            let loss = objective.of(&answer, &large, mask, judge.as_ref()) / count;
+            value += f64::from(loss.clone().into_scalar::<f32>());
+            if !value.is_finite() {
+                return Ok(None);
+            }
+            let all = GradientsParams::from_grads(loss.backward(), network);
+            gradients = Some(sum(gradients, Gradients::of(network, &all)));
+            if let Some(critic) = &self.critic {
+                let loss = objective.of_critic(&critic.network, answer, large) / count;
+                let all = GradientsParams::from_grads(loss.backward(), &critic.network);
+                opinions = Some(sum(opinions, Gradients::of(&critic.network, &all)));
+            }
+        }
+        if limit > 0.0 && value > limit {
             return Ok(None);
         }
-        let gradients = GradientsParams::from_grads(loss.backward(), &self.network);
+        let options = &self.options;
         let adam = Adam {
             beta1: 0.9,
             beta2: 0.99,
@@ -435,8 +474,20 @@ impl Trainer {
             average: options.average,
             clip: options.clip,
         };
-        let network = self.network.clone();
-        self.network = adam.update(network, &gradients, &mut self.state, rate);
+        if let Some(gradients) = gradients {
+            let part = |part: &Part| match part {
+                Part::Early => options.backbone_rate,
+                Part::Late => options.backbone_rate.sqrt(),
+                Part::Head => 1.0,
+            };
+            let rates = self.parts.iter().map(|of| rate * part(of));
+            let Learner { network, state } = &mut self.generator;
+            *network = adam.update(network.clone(), gradients, state, rates);
+        }
+        if let (Some(Learner { network, state }), Some(opinions)) = (&mut self.critic, opinions) {
+            let rates = std::iter::repeat(rate);
+            *network = adam.update(network.clone(), opinions, state, rates);
+        }
         self.mean_loss = match self.mean_loss {
             mean if mean > 0.0 => 0.98 * mean + 0.02 * value,
             _ => value,
@@ -445,13 +496,48 @@ impl Trainer {
         Ok(Some(value))
     }
 
+    /// Lets only the last layers learn in the first steps, and all of them from then on.
+    fn freeze(&mut self) {
+        let (frozen, step) = (self.options.freeze, self.step);
+        if frozen == 0 || step > frozen {
+            return;
+        }
+        let config = self.base.config();
+        let learns = |path: &str| step == frozen || config.part(path) == Part::Head;
+        self.generator.network = slots::frozen_but(self.generator.network.clone(), learns);
+    }
+
+    /// Small crops, with the mask as a fourth channel for a network that takes one; large crops;
+    /// the mask at their size.
+    fn tensors(&self, batch: Batch) -> (Tensor<4>, Tensor<4>, Option<Tensor<4>>) {
+        let scale = self.base.scale();
+        let tensor = |values: Vec<f32>, channels: usize, side: u32| {
+            let shape = [self.options.batch, channels, side as usize, side as usize];
+            Tensor::<4>::from_data(TensorData::new(values, shape), &self.device)
+        };
+        let small = tensor(batch.small, 3, batch.crop);
+        let large = tensor(batch.large, 3, batch.crop * scale);
+        let mask = (!batch.mask.is_empty()).then(|| tensor(batch.mask, 1, batch.crop));
+        let small = match &mask {
+            Some(mask) if self.base.takes_mask() => Tensor::cat(vec![small, mask.clone()], 1),
+            _ => small,
+        };
+        (small, large, mask.map(|mask| repeated(mask, scale as usize)))
+    }
+
     fn now(&self) -> Good {
-        Good { network: self.network.clone(), state: self.state.clone(), mean_loss: self.mean_loss }
+        Good {
+            generator: self.generator.kept(),
+            critic: self.critic.as_ref().map(Learner::kept),
+            mean_loss: self.mean_loss,
+        }
     }
 
     fn roll_back(&mut self) -> Result<()> {
-        self.network = self.good.network.clone();
-        self.state = self.good.state.clone();
+        self.generator.go_back(&self.good.generator);
+        if let (Some(critic), Some(good)) = (&mut self.critic, &self.good.critic) {
+            critic.go_back(good);
+        }
         self.mean_loss = self.good.mean_loss;
         self.rate_scale /= 2.0;
         self.roll_backs += 1;
@@ -478,21 +564,30 @@ impl Trainer {
     /// Scores the averaged weights and keeps them if they are the best. Weights that give no
     /// picture are those of a run that has diverged unseen: then it goes back.
     fn look(&mut self) -> Result<Option<f64>> {
-        let averaged = self.state.averaged(self.network.clone()).valid();
+        let Learner { network, state } = &self.generator;
+        let averaged = state.averaged(network.clone()).valid();
         let model = Model::of("the averaged weights", self.base.config(), &averaged)?;
-        let psnr = match mean_psnr(&model, &self.validation, &self.chosen) {
-            Ok(psnr) if psnr.is_finite() => psnr,
+        let Comparison { perceptual, measure, .. } = &self.comparison;
+        let figures = mean_figures(&model, &self.validation, &self.chosen, perceptual.as_ref());
+        let figures = match figures {
+            Ok(figures) if figures.score.psnr.is_finite() => figures,
             Ok(_) | Err(Error::BadTile { .. }) => {
                 self.roll_back()?;
                 return Ok(None);
             }
             Err(error) => return Err(error),
         };
-        self.history.push(Point { step: self.step, loss: self.mean_loss, psnr });
-        if psnr > self.best.map_or(f64::NEG_INFINITY, |best| best.psnr) {
-            self.best = Some(Best { step: self.step, psnr });
+        let (step, psnr, distance) = (self.step, figures.score.psnr, figures.distance);
+        let merit = |psnr: f64, distance: Option<f64>| match (measure, distance) {
+            (Measure::FeatureDistance, Some(distance)) => -distance,
+            _ => psnr,
+        };
+        let best = self.best.map(|best| merit(best.psnr, best.distance));
+        if merit(psnr, distance) > best.unwrap_or(f64::NEG_INFINITY) {
+            self.best = Some(Best { step, psnr, distance });
             self.best_model = model;
         }
+        self.history.push(Point { step, loss: self.mean_loss, psnr, distance });
         self.good = self.now();
         Ok(Some(psnr))
     }
@@ -506,16 +601,19 @@ impl Trainer {
             options: self.options.clone(),
             base: self.base.name().to_owned(),
             step: self.step,
-            updates: self.state.updates(),
+            updates: self.generator.state.updates(),
+            critic_updates: self.critic.as_ref().map_or(0, |critic| critic.state.updates()),
             rate_scale: self.rate_scale,
             mean_loss: self.mean_loss,
-            base_psnr: self.base_psnr,
+            base_figures: self.base_figures,
             best: self.best,
             history: self.history.clone(),
             photos: self.split.signatures(),
         };
-        let numbers = self.state.save(&self.network);
-        checkpoint::save(path, &progress, self.base.bytes(), self.best_model.bytes(), &numbers)
+        let generator = self.generator.state.save(&self.generator.network);
+        let critic = self.critic.as_ref().map(|critic| critic.state.save(&critic.network));
+        let networks = [&generator[..], critic.as_deref().unwrap_or_default()];
+        checkpoint::save(path, &progress, self.base.bytes(), self.best_model.bytes(), networks)
     }
 
     /// The best weights so far; the base model's before the first look.
@@ -530,8 +628,9 @@ impl Trainer {
     /// Those of reading and enlarging photos.
     pub fn verdict(&self) -> Result<Verdict> {
         let test: &[Photo] = &self.split.test;
-        let Self { base, best_model, options, chosen, .. } = self;
-        verdict::compare(base, best_model, test, &options.recipe(), options.seed, chosen)
+        let Self { base, best_model, options, chosen, comparison, .. } = self;
+        let by = (comparison.measure, comparison.perceptual.as_ref());
+        verdict::compare([base, best_model], test, &options.recipe(), options.seed, chosen, by)
     }
 
     /// Writes what the run has shown as a page with pictures, into a folder of its own.
@@ -541,4 +640,10 @@ impl Trainer {
     pub fn report(&self, verdict: &Verdict, folder: &Path) -> Result<PathBuf> {
         report::write(self, verdict, folder)
     }
+}
+
+/// The critic that the options ask for.
+fn critic_of(options: &TrainOptions, scale: u32) -> Result<Option<CriticConfig>> {
+    let wanted = options.adversarial > 0.0;
+    wanted.then(|| options.critic.config(options, scale)).transpose()
 }

@@ -10,12 +10,12 @@ use image::{ColorType, RgbImage, imageops};
 
 use super::{
     Trainer,
-    verdict::{Verdict, pairs},
+    verdict::{Figures, Verdict, pairs},
 };
 use crate::{
     error::{Error, Result, capitalised},
     picture::{Metadata, PictureWriter, formats::Header, resample::resize_exact},
-    restore::evaluate::upscale_rgb,
+    restore::evaluate::restored_rgb,
     settings::{self, Existing},
 };
 
@@ -74,7 +74,7 @@ fn curve(trainer: &Trainer) -> String {
         .filter(|point| point.psnr.is_finite())
         .map(|point| (point.step as f64, point.psnr))
         .collect();
-    let base = trainer.base_psnr;
+    let base = trainer.base_psnr();
     let values = || points.iter().map(|point| point.1).chain([base]);
     let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
     let across = |step: f64| 40.0 + step / trainer.done().max(1) as f64 * (SIZE.0 - 60.0);
@@ -97,22 +97,38 @@ fn curve(trainer: &Trainer) -> String {
 
 fn table(verdict: &Verdict) -> String {
     let mut rows = String::new();
-    for row in &verdict.photos {
-        let _infallible = write!(
-            rows,
-            "<tr><td>{}<td>{:.2}<td>{:.2}<td>{:+.2}<td>{:.4}<td>{:.4}",
-            escaped(&row.photo),
-            row.base.psnr,
-            row.tuned.psnr,
-            row.tuned.psnr - row.base.psnr,
-            row.base.ssim,
-            row.tuned.ssim
-        );
+    let mut row = |name: &str, base: &Figures, tuned: &Figures| {
+        let _infallible = write!(rows, "<tr><td>{}", escaped(name));
+        for [base, tuned] in [
+            [Some(base.score.psnr), Some(tuned.score.psnr)],
+            [base.inside, tuned.inside],
+            [Some(base.mse), Some(tuned.mse)],
+        ] {
+            if let (Some(base), Some(tuned)) = (base, tuned) {
+                let _infallible =
+                    write!(rows, "<td>{base:.2}<td>{tuned:.2}<td>{:+.2}", tuned - base);
+            }
+        }
+        let _infallible = write!(rows, "<td>{:.4}<td>{:.4}", base.score.ssim, tuned.score.ssim);
+        if let (Some(base), Some(tuned)) = (base.distance, tuned.distance) {
+            let _infallible = write!(rows, "<td>{base:.4}<td>{tuned:.4}");
+        }
+    };
+    for photo in &verdict.photos {
+        row(&photo.photo, &photo.base, &photo.tuned);
     }
-    format!(
-        "<table><tr><th>held-out photo<th>base, dB<th>tuned, dB<th>gain<th>base, SSIM\
-         <th>tuned, SSIM{rows}</table>"
-    )
+    let mut heads = vec!["base, dB", "tuned, dB", "gain"];
+    if let (Some(base), Some(tuned)) = (&verdict.base, &verdict.tuned) {
+        row("mean", base, tuned);
+        if base.inside.is_some() {
+            heads.extend(["base inside the mask, dB", "tuned", "gain"]);
+        }
+        heads.extend(["base, MSE", "tuned, MSE", "difference", "base, SSIM", "tuned, SSIM"]);
+        if base.distance.is_some() {
+            heads.extend(["base, feature distance", "tuned, feature distance"]);
+        }
+    }
+    format!("<table><tr><th>held-out photo<th>{}{rows}</table>", heads.join("<th>"))
 }
 
 /// The middles of held-out photos, in four versions each.
@@ -123,12 +139,13 @@ fn crops(trainer: &Trainer, folder: &Path, page: &mut String) -> Result<()> {
     // With surroundings, so that the border of the crop is not one for the network.
     let pairs = pairs(test, &options.recipe(), scale, options.seed, 2 * CROP)?;
     for (index, pair) in pairs.iter().enumerate() {
-        let enlarged = |model| upscale_rgb(&pair.small, f64::from(scale), model, &trainer.chosen);
+        let mask = pair.mask.as_ref();
+        let restored = |model| restored_rgb(&pair.small, mask, model, &trainer.chosen);
         let (width, height) = pair.large.dimensions();
         let versions = [
             ("before (bicubic)", resize_exact(&pair.small, width, height)),
-            ("base", enlarged(&trainer.base)?),
-            ("tuned", enlarged(&trainer.best_model)?),
+            ("base", restored(&trainer.base)?),
+            ("tuned", restored(&trainer.best_model)?),
             ("original", pair.large.clone()),
         ];
         page.push_str("<div>");

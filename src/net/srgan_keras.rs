@@ -1,0 +1,95 @@
+//! The generator of SRGAN as it is common in Keras programs: 2,043,779 numbers.
+//!
+//! Its body is that of C. Ledig et al., CVPR 2017; it enlarges by repeating pixels instead of a
+//! pixel shuffle, so its convolutions there are four times as wide, and it ends in a hyperbolic
+//! tangent.
+
+use burn::{
+    module::Module,
+    nn::{BatchNorm, BatchNormConfig, conv::Conv2d},
+    tensor::{
+        Device, Tensor,
+        activation::{leaky_relu, tanh},
+    },
+};
+
+use super::{
+    Generator, Reach,
+    blocks::{Activation, ActivationKind, ResidualBlock, repeated, same_conv},
+};
+
+/// Feature channels, and those of the steps up.
+const CHANNELS: usize = 64;
+const WIDE: usize = 256;
+
+/// See the module's documentation.
+#[derive(Module, Debug)]
+pub struct SrganKeras {
+    head: Conv2d,
+    activation: Activation,
+    body: Vec<ResidualBlock>,
+    body_conv: Conv2d,
+    body_norm: BatchNorm,
+    enlarge: Vec<Conv2d>,
+    tail: Conv2d,
+}
+
+impl SrganKeras {
+    /// A network whose weights are still to be drawn or read.
+    #[must_use]
+    pub fn new(device: &Device) -> Self {
+        let slopes = ActivationKind::PReluPerChannel;
+        Self {
+            head: same_conv(3, CHANNELS, 9, device),
+            activation: slopes.init(CHANNELS, device),
+            body: (0..16).map(|_| ResidualBlock::new(CHANNELS, true, slopes, device)).collect(),
+            body_conv: same_conv(CHANNELS, CHANNELS, 3, device),
+            body_norm: BatchNormConfig::new(CHANNELS).init(device),
+            enlarge: vec![same_conv(CHANNELS, WIDE, 3, device), same_conv(WIDE, WIDE, 3, device)],
+            tail: same_conv(WIDE, 3, 9, device),
+        }
+    }
+}
+
+impl Generator for SrganKeras {
+    /// Inside, black is -1 and white is 1.
+    fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        let first = self.activation.forward(self.head.forward(input * 2.0 - 1.0));
+        let features =
+            self.body.iter().fold(first.clone(), |features, block| block.forward(features));
+        let mut features = first + self.body_norm.forward(self.body_conv.forward(features));
+        for conv in &self.enlarge {
+            features = leaky_relu(repeated(conv.forward(features), 2), 0.2);
+        }
+        (tanh(self.tail.forward(features)) + 1.0) / 2.0
+    }
+
+    fn scale(&self) -> u32 {
+        4
+    }
+
+    fn channels(&self) -> u32 {
+        3
+    }
+
+    /// 9x9 head, two 3x3 a block, one after them, one at the size of the input, one at twice and
+    /// 9x9 at four times it, and up to one pixel for what is repeated.
+    fn reach(&self) -> Reach {
+        Reach::Pixels(4 + 32 + 1 + 1 + 1 + 1 + 1)
+    }
+
+    fn parameters(&self) -> usize {
+        self.num_params()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_has_as_many_numbers_as_the_summary_of_keras_counts() {
+        // Running mean and variance of batch norm are counted there.
+        assert_eq!(SrganKeras::new(&Device::flex()).parameters(), 2_043_779);
+    }
+}
