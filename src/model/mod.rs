@@ -17,7 +17,11 @@ use crate::{
 };
 
 pub mod encoder;
+pub mod features;
+pub mod ncnn;
 mod package;
+pub mod tensors;
+mod torch;
 
 /// Files larger than this are not read: no generator of ours comes near it.
 const MAX_FILE_BYTES: u64 = 2 << 30;

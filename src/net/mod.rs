@@ -14,6 +14,7 @@ pub mod blocks;
 pub mod critic;
 pub mod direct;
 pub mod enhancenet;
+pub mod features;
 pub mod residual;
 pub mod slots;
 pub mod srgan_keras;
