@@ -343,7 +343,8 @@ fn known_tile(device: &Device) -> Result<Vec<f32>, String> {
     let features = conv2d(picture.clone(), tensor([16, 3, 3, 3], 0.71) * 0.3, None, same());
     let features = PReluConfig::new().init(device).forward(features);
     let answer = conv2d(features, tensor([12, 16, 3, 3], 1.13) * 0.5, None, same());
-    let answer = PixelShuffleConfig::new(2).init().forward(answer) + enlarge(picture, 2, Interpolation::Bilinear);
+    let answer = PixelShuffleConfig::new(2).init().forward(answer)
+        + enlarge(picture, 2, Interpolation::Bilinear);
     let answer = answer.try_into_data().map_err(|error| error.to_string())?;
     answer.try_into_vec::<f32>().map_err(|error| format!("{error:?}"))
 }

@@ -3,6 +3,7 @@
 use std::fs;
 
 use image::GenericImageView as _;
+use pixmend::settings::Existing;
 use serde_json::Value;
 
 use crate::support::{files, picture, pixmend, stderr, upscale, write};
@@ -165,6 +166,19 @@ fn eval_scores_pictures_it_is_given() {
 
     let text = String::from_utf8(run(&[]).stdout).unwrap();
     assert!(text.contains("bicubic") && text.lines().last().unwrap().starts_with("mean"), "{text}");
+
+    // Nothing is known of a feature network that nobody named.
+    assert!(result.get("distance_name").is_none() && pictures[0].get("distance").is_none());
+    let features = folder.path().join("features.pth");
+    let pickle = b"\x80\x02cposix\nsystem\nX\x04\0\0\0true\x85R.";
+    pixmend::settings::write(&features, pickle, Existing::Refuse).unwrap();
+    let features = features.to_str().unwrap();
+    let refused = run(&["--features", features]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).starts_with("pixmend: the model cannot be used, it"));
+    assert_eq!(stderr(&refused).trim().lines().count(), 1, "{}", stderr(&refused));
+    let alone = run(&["--lpips", features]);
+    assert_eq!(alone.status.code(), Some(2), "{}", stderr(&alone));
 
     // Small pictures that do not belong to the originals.
     let low = folder.path().join("lr");

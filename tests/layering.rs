@@ -15,13 +15,15 @@ const FLOORS: [&[&str]; 7] = [
 ];
 
 /// Crates that only one module may name.
-const FENCED: [(&str, &[&str]); 7] = [
+const FENCED: [(&str, &[&str]); 9] = [
     ("egui", &["app"]),
     ("eframe", &["app"]),
     ("rfd", &["app"]),
     // What a user can set is one struct: arguments, recipe file and panel alike.
     ("clap", &["cli", "main", "train"]),
     ("indicatif", &["cli"]),
+    ("tiny_skia", &["train"]),
+    ("skrifa", &["train"]),
     ("wgpu", &["app", "device"]),
     ("burn", &["net", "model", "restore", "device", "train"]),
 ];

@@ -130,6 +130,7 @@ fn set5_scores_what_the_starter_was_measured_at() {
         &Model::find("starter").unwrap(),
         &Chosen::cpu(),
         &UpscaleOptions::default(),
+        None,
         |_| Ok(()),
     )
     .unwrap();

@@ -8,6 +8,18 @@ use std::{
 };
 
 use image::{Rgb, RgbImage};
+use pixmend::{
+    device::Chosen,
+    model::Model,
+    net::{
+        NetworkConfig,
+        blocks::ActivationKind,
+        enhancenet::{EnhanceNetConfig, EnhanceNetKind},
+        residual::{ResidualConfig, Upsampler},
+        unet::UnetConfig,
+    },
+    train::{TrainOptions, Trainer, options::Precision},
+};
 use serde_json::Value;
 
 use crate::support::{files, pixmend, stderr, write};
@@ -251,6 +263,50 @@ fn degrading_is_exact_and_made_again_by_its_seed() {
 }
 
 #[test]
+fn degrade_marks_a_photo_and_writes_the_exact_mask() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = photos(folder.path(), 1);
+    let photo = photos.join("00.png");
+    let path = |name: &str| folder.path().join(name);
+    let degrade = |out: &str, mask: &str, more: &[&str]| {
+        let mut command = pixmend();
+        command.arg("degrade").arg(&photo).arg("-o").arg(path(out)).arg("--mask").arg(path(mask));
+        command.args(["--scale", "1"]).args(more).output().unwrap()
+    };
+    let run = degrade("marked.png", "mask.png", &["--recipe", "watermark", "--seed", "3"]);
+    assert!(run.status.success(), "{}", stderr(&run));
+    let original = image::open(&photo).unwrap().into_rgb8();
+    let marked = image::open(path("marked.png")).unwrap().into_rgb8();
+    let mask = image::open(path("mask.png")).unwrap();
+    assert_eq!(mask.color(), image::ColorType::L8);
+    let mask = mask.into_luma8();
+    assert!(mask.pixels().any(|pixel| pixel.0[0] == 255));
+    assert_eq!(original.dimensions(), mask.dimensions());
+    for ((before, after), mask) in original.pixels().zip(marked.pixels()).zip(mask.pixels()) {
+        assert!(before == after || mask.0[0] == 255);
+    }
+
+    // Whatever is refused, nothing is written.
+    let refused = |out: &str, mask: &str, more: &[&str], sentence: &str| {
+        let run = degrade(out, mask, more);
+        assert_eq!(run.status.code(), Some(1));
+        assert!(stderr(&run).contains(sentence), "{}", stderr(&run));
+        assert!(!path("new.png").exists() && !path("new-mask.png").exists());
+    };
+    let damage = ["--recipe", "damage"];
+    refused("new.png", "mask.png", &damage, "already exists");
+    refused("marked.png", "new-mask.png", &damage, "already exists");
+    refused("new.png", "new-mask.png", &["--recipe", "noise"], "makes no mask");
+    refused("new.png", "./photos/../new.png", &damage, "two different names");
+    refused("new.png", "new-mask.jpg", &damage, "cannot be a JPEG");
+    refused("new.png", "photos/00.png", &["--recipe", "damage", "--overwrite"], "");
+    assert!(image::open(&photo).unwrap().into_rgb8() == original);
+    let again = degrade("marked.png", "mask.png", &["--recipe", "damage", "--overwrite"]);
+    assert!(again.status.success(), "{}", stderr(&again));
+    assert!(image::open(path("mask.png")).unwrap().into_luma8() != mask);
+}
+
+#[test]
 fn the_range_test_suggests_rates_and_draws_its_curve() {
     let folder = tempfile::tempdir().unwrap();
     let photos = photos(folder.path(), 6);
@@ -265,4 +321,197 @@ fn the_range_test_suggests_rates_and_draws_its_curve() {
     let plot = fs::read_to_string(beside(&output, "rates.svg")).unwrap();
     assert!(plot.contains("<polyline"));
     assert!(!output.exists(), "nothing was trained");
+}
+
+fn residual(batch_norm: bool) -> NetworkConfig {
+    NetworkConfig::Residual(ResidualConfig {
+        channels: 4,
+        blocks: 2,
+        batch_norm,
+        activation: ActivationKind::PRelu,
+        upsampler: Upsampler::SubPixel,
+        scale: 2,
+    })
+}
+
+fn unet(batch_norm: bool, mask: bool) -> NetworkConfig {
+    NetworkConfig::Unet(UnetConfig { width: 4, blocks: [1; 4], batch_norm, scale: 1, mask })
+}
+
+fn trainer(photos: &Path, config: NetworkConfig, options: &TrainOptions) -> Trainer {
+    let base = Trainer::fresh(config, options.seed).unwrap();
+    let photos = [photos.to_owned()];
+    Trainer::new(&photos, base, options.clone(), Chosen::cpu()).unwrap()
+}
+
+fn small() -> TrainOptions {
+    TrainOptions {
+        steps: 12,
+        batch: 2,
+        crop: 16,
+        rate: 1e-3,
+        warm_up: 2,
+        validate_every: 4,
+        ..TrainOptions::default()
+    }
+}
+
+/// The numbers of a model by their names.
+fn weights(model: &Model) -> Vec<(String, Vec<u8>)> {
+    let tensors = safetensors::SafeTensors::deserialize(model.bytes()).unwrap();
+    let mut all: Vec<_> =
+        tensors.iter().map(|(name, view)| (name.to_owned(), view.data().to_vec())).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn every_kind_of_run_goes_on_as_it_would_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = photos(folder.path(), 6);
+    let gan = TrainOptions { adversarial: 1e-3, critic_channels: 4, ..small() };
+    let dense = TrainOptions { critic: pixmend::train::loss::CriticKind::Dense, ..gan.clone() };
+    let growing = TrainOptions {
+        progressive: vec!["8@0.4".parse().unwrap()],
+        accumulate: 2,
+        freeze: 5,
+        backbone_rate: 0.1,
+        warp: 0.5,
+        total_variation: 1e-3,
+        ..small()
+    };
+    let damage =
+        TrainOptions { degradation: "damage".to_owned(), mask_weight: 5.0, crop: 32, ..small() };
+    let enhance = EnhanceNetConfig { kind: EnhanceNetKind::BicubicSkip, channels: 4, blocks: 1 };
+    for (config, options) in [
+        (residual(true), gan),
+        (residual(false), dense),
+        (residual(false), growing),
+        (unet(true, true), damage.clone()),
+        (unet(false, false), damage),
+        (NetworkConfig::EnhanceNet(enhance), small()),
+    ] {
+        let mut whole = trainer(&photos, config, &options);
+        let checkpoint = folder.path().join("run.checkpoint");
+        for _ in 0..6 {
+            whole.step().unwrap();
+        }
+        whole.save(&checkpoint).unwrap();
+        let mut resumed =
+            Trainer::resume(&checkpoint, std::slice::from_ref(&photos), Chosen::cpu()).unwrap();
+        assert!((resumed.base_psnr() - whole.base_psnr()).abs() < 1e-9);
+        while whole.done() < options.steps {
+            let (expected, found) = (whole.step().unwrap(), resumed.step().unwrap());
+            assert!(expected.loss.is_finite() && expected.loss > 0.0, "{config:?}");
+            assert!(
+                (expected.loss - found.loss).abs() < 1e-5,
+                "{config:?}, step {}: {} instead of {}",
+                expected.step,
+                found.loss,
+                expected.loss
+            );
+        }
+        let (best, again) = (whole.best().unwrap(), resumed.best().unwrap());
+        assert!(best.step == again.step && (best.psnr - again.psnr).abs() < 1e-9);
+        assert!(weights(whole.best_model()) == weights(resumed.best_model()), "{config:?}");
+    }
+}
+
+#[test]
+fn frozen_layers_stay_and_learn_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = photos(folder.path(), 6);
+    let options = TrainOptions { freeze: 4, ..small() };
+    let mut trainer = trainer(&photos, residual(false), &options);
+    let begin = weights(trainer.best_model());
+    let mut changed_after = |steps: u64| -> Vec<String> {
+        while trainer.done() < steps {
+            trainer.step().unwrap();
+        }
+        let checkpoint = folder.path().join("run.checkpoint");
+        trainer.save(&checkpoint).unwrap();
+        // The averaged weights of the last look, which was at this step.
+        let bytes = fs::read(&checkpoint).unwrap();
+        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let names = begin.iter().map(|(name, _)| name.clone());
+        let order = pixmend::net::slots::of(&residual(false).init(&burn::tensor::Device::flex()));
+        let now = |name: &str| {
+            let place = order.iter().position(|slot| slot.path == name).unwrap();
+            tensors.tensor(&format!("generator.value.{place}")).unwrap().data().to_vec()
+        };
+        let old = |name: &str| &begin.iter().find(|(other, _)| other == name).unwrap().1;
+        names.filter(|name| now(name) != *old(name)).collect()
+    };
+    let first = changed_after(4);
+    assert!(!first.is_empty());
+    assert!(first.iter().all(|n| n.starts_with("upsample") || n.starts_with("tail")), "{first:?}");
+    let later = changed_after(8);
+    assert!(later.iter().any(|name| name.starts_with("head")), "{later:?}");
+    assert!(later.iter().any(|name| name.starts_with("body.0")), "{later:?}");
+}
+
+#[test]
+fn a_network_with_a_mask_learns_to_fill_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = photos(folder.path(), 10);
+    let output = folder.path().join("mend.safetensors");
+    let mut command = pixmend();
+    command.arg("train").arg(&photos).arg("-o").arg(&output);
+    command.args(["--base", "new", "--network", "unet-small", "--channels", "8", "--blocks", "1"]);
+    command.args(["--mask", "--degradation", "damage", "--crop", "64", "--batch", "4"]);
+    command.args(["--steps", "60", "--validate-every", "20", "--rate", "0.003"]);
+    command.args(["--mask-weight", "20", "--device", "cpu", "--json-events"]);
+    let run = command.output().unwrap();
+    assert!(run.status.success(), "{}", stderr(&run));
+    let events = events(&run.stdout);
+    let verdict = &events.last().unwrap()["verdict"];
+    let inside = |figures: &Value| figures["inside"].as_f64().unwrap();
+    let gain = inside(&verdict["tuned"]) - inside(&verdict["base"]);
+    assert!(gain > 1.0, "{gain} dB inside the mask: {verdict}");
+
+    // It is a model, but none that enlarges.
+    let photo = photos.join("00.png");
+    let mut command = pixmend();
+    command.args(["upscale", "--device", "cpu", "--scale", "1", "--model"]).arg(&output);
+    let refused = command.arg(&photo).arg("-o").arg(folder.path().join("x.png")).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("does not enlarge"), "{}", stderr(&refused));
+    // And it is not trained on photos without masks.
+    let mut command = pixmend();
+    command.arg("train").arg(&photos).arg("-o").arg(folder.path().join("other.safetensors"));
+    command.args(["--device", "cpu", "--degradation", "jpeg", "--base"]).arg(&output);
+    let refused = command.output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("fills masks"), "{}", stderr(&refused));
+}
+
+#[test]
+fn half_precision_learns_the_same_where_the_device_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = photos(folder.path(), 6);
+    let losses = |precision| -> Result<Vec<f64>, pixmend::Error> {
+        let options = TrainOptions { precision, ..small() };
+        let base = Trainer::fresh(residual(false), 0)?;
+        let photos = [photos.clone()];
+        let mut trainer = Trainer::new(&photos, base, options, Chosen::cpu())?;
+        (0..8).map(|_| trainer.step().map(|report| report.loss)).collect()
+    };
+    let whole = losses(Precision::F32).unwrap();
+    for precision in [Precision::F16, Precision::Bf16] {
+        match losses(precision) {
+            Ok(half) => {
+                assert!(half != whole, "it did not compute in {precision:?}");
+                for (half, whole) in half.iter().zip(&whole) {
+                    assert!((half - whole).abs() < 0.02 * whole, "{half} instead of {whole}");
+                }
+            }
+            Err(error) => {
+                assert!(error.to_string().contains("--precision"), "{error}");
+            }
+        }
+    }
+    let options = TrainOptions { precision: Precision::F16, ..small() };
+    let base = Trainer::fresh(residual(true), 0).unwrap();
+    let refused = Trainer::new(&[photos], base, options, Chosen::cpu()).err().unwrap();
+    assert!(refused.to_string().contains("--precision"), "{refused}");
 }

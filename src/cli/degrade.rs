@@ -1,11 +1,13 @@
 //! `pixmend degrade`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::tell;
+use image::ColorType;
+
+use super::{tell, upscale::same_file};
 use crate::{
     error::{Error, Result},
-    picture::{Metadata, Picture, PictureWriter, formats::Header},
+    picture::{Format, Metadata, Picture, PictureWriter, formats::Header},
     settings::Existing,
     train::degrade::Recipe,
 };
@@ -19,22 +21,26 @@ pub struct Arguments {
     /// Result
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
-    /// bicubic, srgan, blind, jpeg, noise, or a TOML file
+    /// bicubic, srgan, blind, jpeg, noise, watermark, damage, grey, or a TOML file
     #[arg(long, value_name = "NAME|FILE", default_value = "bicubic")]
     recipe: String,
-    /// How many times smaller
+    /// Write where the recipe laid marks, too: white on them, black elsewhere
+    #[arg(long, value_name = "MASK")]
+    mask: Option<PathBuf>,
+    /// How many times smaller; 1 keeps the size
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=16))]
     scale: u32,
     /// Draws the same again
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Replace the result if it exists
+    /// Replace results that exist
     #[arg(long)]
     overwrite: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let recipe = Recipe::find(&arguments.recipe)?;
+    check_outputs(arguments, &recipe)?;
     let picture = Picture::open(&arguments.input)?;
     let pixels = picture.pixels.into_rgb8();
     let scale = arguments.scale;
@@ -47,17 +53,66 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     }
     let pixels = image::imageops::crop_imm(&pixels, 0, 0, width, height).to_image();
     let worse = recipe.apply(&pixels, scale, &mut fastrand::Rng::with_seed(arguments.seed))?;
-    let header = Header {
-        width: worse.width(),
-        height: worse.height(),
-        color: image::ColorType::Rgb8,
-        metadata: Metadata::default(),
-    };
-    let mut writer = PictureWriter::create(&arguments.output, header)?;
-    let size = worse.dimensions();
-    writer.push(worse.into_raw())?;
     let existing = if arguments.overwrite { Existing::Replace } else { Existing::Refuse };
+    let size = worse.picture.dimensions();
+    write(&arguments.output, size, ColorType::Rgb8, worse.picture.into_raw(), existing)?;
+    if let Some((path, mask)) = arguments.mask.as_ref().zip(worse.mask) {
+        write(path, size, ColorType::L8, mask.into_raw(), existing)?;
+    }
+    Ok(())
+}
+
+/// Finds out what would fail after the first of two files was written.
+fn check_outputs(arguments: &Arguments, recipe: &Recipe) -> Result<()> {
+    let outputs = std::iter::once(&arguments.output).chain(&arguments.mask);
+    for path in outputs {
+        // A link that leads nowhere takes the name, too.
+        if !arguments.overwrite && path.symlink_metadata().is_ok() {
+            return Err(Error::Exists { path: path.clone() });
+        }
+        if same_file(path, &arguments.input) {
+            return Err(Error::OutputIsInput { path: path.clone() });
+        }
+    }
+    let Some(mask) = &arguments.mask else { return Ok(()) };
+    if !recipe.masks() {
+        return Err(Error::Setting(format!(
+            "the recipe {} makes no mask: it lays no watermark and no damage on the picture",
+            arguments.recipe
+        )));
+    }
+    if Format::of_path(mask) == Some(Format::Jpeg) {
+        return Err(Error::Setting(
+            "a mask cannot be a JPEG file, which would blur it: use .png".to_owned(),
+        ));
+    }
+    if place(mask) == place(&arguments.output) {
+        return Err(Error::Setting("the result and the mask need two different names".to_owned()));
+    }
+    Ok(())
+}
+
+/// The path without detours, of a file that may not exist yet.
+fn place(path: &Path) -> PathBuf {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    folder.join(path.file_name().unwrap_or_default())
+}
+
+fn write(
+    path: &Path,
+    (width, height): (u32, u32),
+    color: ColorType,
+    pixels: Vec<u8>,
+    existing: Existing,
+) -> Result<()> {
+    let header = Header { width, height, color, metadata: Metadata::default() };
+    let mut writer = PictureWriter::create(path, header)?;
+    writer.push(pixels)?;
     let written = writer.finish(existing)?;
-    tell(&format!("{} ({} x {} pixels)", written.display(), size.0, size.1));
+    tell(&format!("{} ({width} x {height} pixels)", written.display()));
     Ok(())
 }

@@ -7,8 +7,11 @@ use crate::{
     device::Chosen,
     error::Result,
     metric::Score,
-    model::Model,
-    restore::{UpscaleOptions, evaluate::evaluate},
+    model::{Model, features::Perceptual},
+    restore::{
+        UpscaleOptions,
+        evaluate::{Distance, evaluate},
+    },
     settings::DEFAULT_MODEL,
 };
 
@@ -30,6 +33,20 @@ pub struct Arguments {
     /// auto, gpu, cpu or the name of an adapter
     #[arg(long, value_name = "NAME", default_value = "auto")]
     device: String,
+    /// Weights of a feature network: compare by what it sees, too
+    ///
+    /// VGG-16, VGG-19, AlexNet or SqueezeNet 1.1 of torchvision (.pth or .safetensors), or
+    /// SqueezeNet 1.1 of Caffe for ncnn (.param with its .bin beside it); which one it is, is
+    /// found out. Smaller distances are better.
+    #[arg(long, value_name = "FILE")]
+    features: Option<PathBuf>,
+    /// Linear layers of LPIPS 0.1 for that network
+    ///
+    /// With them and VGG-16, AlexNet or SqueezeNet of torchvision the distance is LPIPS as papers
+    /// report it, on whole pictures. With SqueezeNet of Caffe or without these layers it is not:
+    /// it compares models here, not with numbers from elsewhere.
+    #[arg(long, value_name = "FILE", requires = "features")]
+    lpips: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -37,30 +54,42 @@ pub struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let model = Model::find(&arguments.model)?;
+    let features = arguments.features.as_deref();
+    let perceptual = features
+        .map(|features| Perceptual::open(features, arguments.lpips.as_deref()))
+        .transpose()?;
     let device = Chosen::by_name(&arguments.device)?;
     let options = UpscaleOptions { scale: f64::from(arguments.scale), tile: None };
-    let line = |name: &str, score: Score, bicubic: Score| {
+    let line = |name: &str, score: Score, bicubic: Score, distance: Option<Distance>| {
+        let distance = distance.map_or_else(String::new, |Distance { model, bicubic }| {
+            format!(" {model:>10.4} {bicubic:>8.4}")
+        });
         format!(
-            "{name:<20} {:>8.3} {:>8.4} {:>10.3} {:>8.4}",
+            "{name:<20} {:>8.3} {:>8.4} {:>10.3} {:>8.4}{distance}",
             score.psnr, score.ssim, bicubic.psnr, bicubic.ssim
         )
     };
     if !arguments.json {
         print_line(&format!("PSNR in dB and SSIM on Y, {} border pixels shaved", arguments.scale))?;
-        print_line(&format!(
+        let mut columns = format!(
             "{:<20} {:>8} {:>8} {:>10} {:>8}",
             "picture", "PSNR", "SSIM", "bicubic", "SSIM"
-        ))?;
+        );
+        if let Some(perceptual) = &perceptual {
+            print_line(&format!("distance: {}, smaller is better", perceptual.name()))?;
+            columns += &format!(" {:>10} {:>8}", "distance", "bicubic");
+        }
+        print_line(&columns)?;
     }
-    let evaluation =
-        evaluate(&arguments.hr, arguments.lr.as_deref(), &model, &device, &options, |row| {
-            if arguments.json {
-                return Ok(());
-            }
-            print_line(&line(&row.name, row.score, row.bicubic))
-        })?;
+    let (hr, lr, perceptual) = (&arguments.hr, arguments.lr.as_deref(), perceptual.as_ref());
+    let evaluation = evaluate(hr, lr, &model, &device, &options, perceptual, |row| {
+        if arguments.json {
+            return Ok(());
+        }
+        print_line(&line(&row.name, row.score, row.bicubic, row.distance))
+    })?;
     if arguments.json {
         return print_json(&evaluation);
     }
-    print_line(&line("mean", evaluation.mean, evaluation.bicubic))
+    print_line(&line("mean", evaluation.mean, evaluation.bicubic, evaluation.distance))
 }

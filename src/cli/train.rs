@@ -304,7 +304,9 @@ fn fresh(arguments: &Arguments) -> Result<NetworkConfig> {
     };
     let given = scale.map_or(config.scale(), u32::from);
     if given != config.scale() || mask != config.takes_mask() {
-        return Err(Error::Setting("this kind of network has no such --scale or --mask".to_owned()));
+        return Err(Error::Setting(
+            "this kind of network has no such --scale or --mask".to_owned(),
+        ));
     }
     Ok(config)
 }

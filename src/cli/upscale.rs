@@ -123,7 +123,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// Whether two paths are one file, through links too.
-fn same_file(a: &Path, b: &Path) -> bool {
+pub(super) fn same_file(a: &Path, b: &Path) -> bool {
     match (a.canonicalize(), b.canonicalize()) {
         (Ok(a), Ok(b)) => a == b,
         _ => false,

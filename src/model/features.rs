@@ -19,8 +19,8 @@ pub struct Extractor {
 }
 
 /// Reads the weights of a feature network and finds out which one it is: VGG-16, VGG-19,
-/// `AlexNet` or `SqueezeNet` 1.1 as torchvision saves them (`.pth` or `.safetensors`, with or
-/// without their classifier), or `SqueezeNet` 1.1 of Caffe for ncnn (`.param` or `.bin`, the
+/// AlexNet or SqueezeNet 1.1 as torchvision saves them (`.pth` or `.safetensors`, with or
+/// without their classifier), or SqueezeNet 1.1 of Caffe for ncnn (`.param` or `.bin`, the
 /// other file lying beside it).
 ///
 /// Names and shapes tell the network; whose training it was they do not, and it is taken to be
@@ -219,4 +219,250 @@ fn tensor(picture: &RgbImage, start: [usize; 2], end: [usize; 2]) -> Tensor<4> {
     let plane = |channel| part.pixels().map(move |pixel| f32::from(pixel.0[channel]) / 255.0);
     let values: Vec<f32> = (0..3).flat_map(plane).collect();
     Tensor::from_data(TensorData::new(values, [1, 3, height, width]), &Device::flex())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use safetensors::{Dtype, tensor::TensorView};
+
+    use super::*;
+    use crate::{
+        net::features::tests as formula,
+        settings::{self, Existing},
+    };
+
+    type Named = Vec<(String, Vec<usize>, Vec<f32>)>;
+
+    /// The weights of a backbone by formula, as torchvision would save them.
+    fn saved(backbone: Backbone) -> Named {
+        let weights = formula::weights(backbone).into_iter().zip(backbone.convolutions());
+        weights
+            .flat_map(|((weight, bias), convolution)| {
+                let name = convolution.torch;
+                [
+                    (format!("{name}.weight"), convolution.shape.to_vec(), weight),
+                    (format!("{name}.bias"), convolution.shape[..1].to_vec(), bias),
+                ]
+            })
+            .collect()
+    }
+
+    /// Linear layers by formula: numbers from 0 to 1.
+    fn layers(backbone: Backbone) -> Named {
+        let layers = backbone.compared().into_iter().enumerate();
+        layers
+            .map(|(place, layer)| {
+                let count = layer.channels();
+                let values = formula::noise(count, 1000 + place).map(|value| (value + 0.5) as f32);
+                (format!("lin{place}.model.1.weight"), vec![1, count, 1, 1], values.collect())
+            })
+            .collect()
+    }
+
+    fn write(folder: &Path, name: &str, tensors: &Named) -> PathBuf {
+        let path = folder.join(name);
+        let bytes: Vec<Vec<u8>> = tensors
+            .iter()
+            .map(|(.., values)| values.iter().flat_map(|value| value.to_le_bytes()).collect())
+            .collect();
+        let views = tensors.iter().zip(&bytes).map(|((name, shape, _), bytes)| {
+            (name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
+        });
+        let bytes = safetensors::serialize(views, None).unwrap();
+        settings::write(&path, &bytes, Existing::Replace).unwrap()
+    }
+
+    /// A pattern whose `phase` moves it.
+    fn pattern(width: u32, height: u32, phase: f64) -> RgbImage {
+        RgbImage::from_fn(width, height, |x, y| {
+            image::Rgb([1.0, 2.0, 3.0].map(|frequency| {
+                let angle = 0.37 * f64::from(x) * frequency + 0.23 * f64::from(y) + phase;
+                ((0.5 + 0.5 * angle.sin()) * 255.0).round() as u8
+            }))
+        })
+    }
+
+    fn close(found: f64, expected: f64) {
+        assert!((found / expected - 1.0).abs() < 1e-4, "{found} instead of {expected}");
+    }
+
+    #[test]
+    fn lpips_is_that_of_its_authors() {
+        // `lpips.LPIPS(net=...)` of the package lpips 0.1.4 with these weights and linear layers,
+        // called with `normalize=True`; then with linear layers of 1 / channels. VGG-16 takes
+        // the same way and is compared below.
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b) = (pattern(66, 75, 0.0), pattern(66, 75, 0.7));
+        for (backbone, name, expected, even) in [
+            (Backbone::AlexNet, "LPIPS (AlexNet)", 0.220434099, 0.006491312),
+            (Backbone::SqueezeNet, "LPIPS (SqueezeNet)", 0.223540351, 0.006820461),
+        ] {
+            let features = write(folder.path(), "features.safetensors", &saved(backbone));
+            let linear = write(folder.path(), "linear.safetensors", &layers(backbone));
+            let perceptual = Perceptual::open(&features, Some(&linear)).unwrap();
+            assert_eq!(perceptual.name(), name);
+            close(perceptual.distance(&a, &b).unwrap(), expected);
+            assert_eq!(perceptual.distance(&a, &a).unwrap(), 0.0);
+            let perceptual = Perceptual::open(&features, None).unwrap();
+            assert!(perceptual.name().contains("without"));
+            close(perceptual.distance(&a, &b).unwrap(), even);
+        }
+    }
+
+    #[test]
+    fn pieces_give_the_distance_of_the_whole() {
+        let device = Device::flex();
+        // The shape is so that pieces end at no multiple of anything; VGG-19 looks furthest.
+        for (backbone, size) in [
+            (Backbone::SqueezeNet, (420, 339)),
+            (Backbone::AlexNet, (339, 420)),
+            (Backbone::Vgg19, (441, 38)),
+        ] {
+            let features = Features::new(backbone, formula::weights(backbone), &device);
+            let network = FeatureDistance::new(features, None, &device);
+            let perceptual = Perceptual { network, name: String::new() };
+            let (a, b) = (pattern(size.0, size.1, 0.0), pattern(size.0, size.1, 0.7));
+            let whole = perceptual.in_pieces(&a, &b, 512).unwrap();
+            let pieces = perceptual.in_pieces(&a, &b, 96).unwrap();
+            assert!((pieces / whole - 1.0).abs() < 1e-6, "{pieces} instead of {whole}");
+        }
+    }
+
+    #[test]
+    fn a_network_is_known_by_its_tensors_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let open_with = |tensors: &Named| open(&write(folder.path(), "some.pth", tensors));
+        let whole = saved(Backbone::SqueezeNet);
+        assert_eq!(open_with(&whole).unwrap().backbone(), Backbone::SqueezeNet);
+        let classified = [&whole[..], &[("classifier.1.bias".into(), vec![1], vec![0.0])]].concat();
+        assert_eq!(open_with(&classified).unwrap().backbone(), Backbone::SqueezeNet);
+
+        let deeper = [&whole[..], &[("features.13.weight".into(), vec![1], vec![0.0])]].concat();
+        let mut turned = whole.clone();
+        turned[0].1 = vec![3, 64, 3, 3];
+        for other in [vec![], whole[1..].to_vec(), deeper, turned] {
+            let error = open_with(&other).err().unwrap();
+            assert!(error.to_string().contains("none of the feature networks"), "{error}");
+        }
+        let mut broken = whole;
+        broken[3].2[0] = f32::NAN;
+        let error = open_with(&broken).err().unwrap();
+        assert!(error.to_string().contains("no numbers"), "{error}");
+    }
+
+    #[test]
+    fn what_does_not_belong_together_is_refused_in_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let features = write(folder.path(), "f.safetensors", &saved(Backbone::SqueezeNet));
+        let linear = write(folder.path(), "l.safetensors", &layers(Backbone::Vgg16));
+        let error = Perceptual::open(&features, Some(&linear)).err().unwrap();
+        assert!(error.to_string().contains("LPIPS for SqueezeNet"), "{error}");
+        assert!(Perceptual::open(&linear, None).is_err());
+
+        let perceptual = Perceptual::open(&features, None).unwrap();
+        let (a, b, small) = (pattern(40, 33, 0.0), pattern(33, 40, 0.0), pattern(31, 40, 0.0));
+        for (a, b) in [(&a, &b), (&small, &small)] {
+            assert!(matches!(perceptual.distance(a, b), Err(Error::Setting(_))));
+        }
+        for side in 32..48 {
+            let (a, b) = (pattern(side, 32, 0.0), pattern(side, 32, 0.5));
+            assert!(perceptual.distance(&a, &b).unwrap() > 0.0);
+        }
+    }
+
+    fn data() -> PathBuf {
+        std::env::var_os("PIXMEND_DATA").expect("PIXMEND_DATA names the folder of test data").into()
+    }
+
+    /// Pictures of Set5 and what the starter made of their small versions.
+    fn restored(name: &str) -> (RgbImage, RgbImage) {
+        let open = |path: PathBuf| image::open(path).unwrap().into_rgb8();
+        let result = open(data().join(format!("starter/output_{name}.png")));
+        let original = open(data().join(format!("test/set5/{name}.webp")));
+        let (width, height) = result.dimensions();
+        (crop_imm(&original, 0, 0, width, height).to_image(), result)
+    }
+
+    #[test]
+    #[ignore = "needs PIXMEND_DATA"]
+    fn standard_lpips_with_its_published_layers_is_that_of_its_authors() {
+        // The package lpips 0.1.4 with its own linear layers, the networks filled by formula.
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b) = (pattern(66, 75, 0.0), pattern(66, 75, 0.7));
+        for (backbone, file, expected) in [
+            (Backbone::Vgg16, "vgg", [0.058119103, 0.009141687, 0.006137267]),
+            (Backbone::SqueezeNet, "squeeze", [0.038357362, 0.004149486, 0.004244934]),
+        ] {
+            let features = write(folder.path(), "features.safetensors", &saved(backbone));
+            let linear = data().join(format!("weights/lpips_v01_{file}.pth"));
+            let perceptual = Perceptual::open(&features, Some(&linear)).unwrap();
+            close(perceptual.distance(&a, &b).unwrap(), expected[0]);
+            for (name, expected) in ["img_003", "img_005"].into_iter().zip(&expected[1..]) {
+                let (original, result) = restored(name);
+                close(perceptual.distance(&original, &result).unwrap(), *expected);
+            }
+        }
+    }
+
+    #[test]
+    #[ignore = "needs PIXMEND_DATA"]
+    fn squeezenet_of_caffe_is_that_of_ncnn() {
+        // Values of the layers by ncnn 1.0.20261020 in single precision; distances by PyTorch 2.15
+        // in double precision with the weights of the same file (ncnn agrees to 1e-7).
+        let file = data().join("weights/squeezenet_v1.1.param");
+        let extractor = open(&file).unwrap();
+        assert_eq!(extractor.backbone(), Backbone::SqueezeNetCaffe);
+        let network = extractor.on(&Device::flex());
+        let picture = image::open(data().join("weights/golden/input_rgb48x40.png")).unwrap();
+        let input = tensor(&picture.into_rgb8(), [0, 0], [40, 48]);
+        for (name, mean, wave) in [
+            ("relu1", 2.707055994e1, 1.614399736e3),
+            ("pool1", 8.508637464e1, 3.144930560e3),
+            ("fire3", 4.854013681e1, 3.625868062e3),
+            ("pool5", 1.253074509e2, -8.291674759e2),
+            ("fire6", 4.420040469e1, 3.001868431e3),
+            ("fire9", 2.347801448, -3.702198970e2),
+        ] {
+            let layer = extractor.backbone().layer(name).unwrap();
+            let (m, w) = formula::figures(network.forward(input.clone(), &[layer]).remove(0));
+            close(m, mean);
+            close(w, wave);
+        }
+
+        let linear = data().join("weights/lpips_v01_squeeze.pth");
+        let perceptual = Perceptual::open(&file.with_extension("bin"), Some(&linear)).unwrap();
+        assert_eq!(perceptual.name(), "SqueezeNet feature distance");
+        let even = Perceptual::open(&file, None).unwrap();
+        for (name, weighted, plain) in
+            [("img_003", 0.115733908, 0.006662390), ("img_005", 0.082583093, 0.005289209)]
+        {
+            let (original, result) = restored(name);
+            close(perceptual.distance(&original, &result).unwrap(), weighted);
+            close(even.distance(&original, &result).unwrap(), plain);
+        }
+    }
+
+    #[test]
+    #[ignore = "needs a graphics adapter"]
+    fn a_graphics_adapter_gives_the_numbers_of_the_cpu() {
+        // Any adapter will do, a software one too. Gradients are left out: Burn's for convolutions
+        // crash lavapipe.
+        let adapters = crate::device::adapters();
+        let adapter = adapters.iter().find(|adapter| adapter.self_test().is_ok()).unwrap();
+        let chosen = crate::device::Chosen::by_name(&adapter.name).unwrap();
+        let pictures = [pattern(40, 37, 0.0), pattern(40, 37, 0.7)];
+        for backbone in [Backbone::SqueezeNet, Backbone::AlexNet] {
+            let [cpu, gpu] = [&Device::flex(), chosen.burn()].map(|device| {
+                let features = Features::new(backbone, formula::weights(backbone), device);
+                let network = FeatureDistance::new(features, None, device);
+                let [a, b] = pictures.each_ref().map(|picture| {
+                    Tensor::from_data(tensor(picture, [0, 0], [37, 40]).into_data(), device)
+                });
+                f64::from(network.forward(a, b).into_scalar::<f32>())
+            });
+            close(gpu, cpu);
+        }
+    }
 }

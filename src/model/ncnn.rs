@@ -304,7 +304,108 @@ fn weights_of(layer: &Layer, rest: &mut Rest<'_>) -> Result<Vec<Weights>, String
 fn matrix(layer: &Layer, count: usize, others: &[usize]) -> Result<usize, String> {
     let product = others.iter().try_fold(1_usize, |all, size| all.checked_mul(*size));
     match product {
-        Some(product) if product > 0 && count > 0 && count % product == 0 => Ok(count / product),
+        Some(product) if product > 0 && count > 0 && count.is_multiple_of(product) => {
+            Ok(count / product)
+        }
         _ => Err(format!("the sizes of its layer {} do not fit together", short(&layer.name))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRAPH: &str = "7767517\n4 4\n\
+        Input data 0 1 data\n\
+        Convolution first 1 1 data a 0=1 1=3 11=1 5=1 6=3 9=2 -23310=1,0.2\n\
+        PReLU slopes 1 1 a b 0=2\n\
+        Convolution last 1 1 b c 0=2 1=1 6=2\n";
+
+    /// The weights of [`GRAPH`]: the first layer's in half precision, padded to four bytes.
+    fn bytes() -> Vec<u8> {
+        let mut bytes = HALF.to_le_bytes().to_vec();
+        bytes.extend([0x00, 0x3C, 0x00, 0xC0, 0x00, 0x38, 0, 0]);
+        bytes.extend(0.25_f32.to_le_bytes());
+        bytes.extend([0.1_f32, 0.2].iter().flat_map(|value| value.to_le_bytes()));
+        bytes.extend(0_u32.to_le_bytes());
+        bytes.extend([7.0_f32, 8.0].iter().flat_map(|value| value.to_le_bytes()));
+        bytes
+    }
+
+    #[test]
+    fn a_graph_and_its_weights_are_read_to_the_last_byte() {
+        let graph = Graph::parse(GRAPH).unwrap().with_weights(&bytes()).unwrap();
+        let first = &graph.layers[1];
+        assert_eq!((first.kind.as_str(), first.name.as_str()), ("Convolution", "first"));
+        assert_eq!(
+            (&first.inputs[..], &first.outputs[..]),
+            (&["data".into()][..], &["a".into()][..])
+        );
+        assert_eq!(
+            (first.number(9, 0.0), first.number(3, 1.0), first.list(10)),
+            (2.0, 1.0, &[0.2][..])
+        );
+        let tensors: Vec<_> = graph.into_tensors().collect();
+        let expected = [
+            ("first.weight", vec![1, 1, 1, 3], vec![1.0, -2.0, 0.5]),
+            ("first.bias", vec![1], vec![0.25]),
+            ("slopes.slope", vec![2], vec![0.1, 0.2]),
+            ("last.weight", vec![2, 1, 1, 1], vec![7.0, 8.0]),
+        ];
+        assert_eq!(tensors, expected.map(|(name, shape, values)| (name.to_owned(), shape, values)));
+    }
+
+    #[test]
+    fn weights_of_another_length_or_kind_are_refused() {
+        let graph = Graph::parse(GRAPH).unwrap();
+        let whole = bytes();
+        for length in 0..whole.len() {
+            assert!(graph.clone().with_weights(&whole[..length]).is_err(), "{length}");
+        }
+        let longer = [&whole[..], &[0; 4]].concat();
+        assert!(graph.clone().with_weights(&longer).unwrap_err().contains("4 bytes more"));
+        for tag in [INT8, 1, u32::MAX] {
+            let other = [&tag.to_le_bytes()[..], &whole[4..]].concat();
+            assert!(graph.clone().with_weights(&other).unwrap_err().contains("not read here"));
+        }
+    }
+
+    #[test]
+    fn claims_that_no_file_holds_are_refused_before_memory_is_taken() {
+        for layer in [
+            "Convolution x 1 1 a b 0=1 1=1 6=4294967295",
+            "Convolution x 1 1 a b 0=4294967295 1=4294967295 6=4294967295",
+            "Convolution x 1 1 a b 0=3 1=3 6=100",
+            "Convolution x 1 1 a b 0=0 1=0 6=0",
+            "Convolution x 1 1 a b 0=-5 1=1 6=5",
+            "Convolution x 1 1 a b 0=1.5 1=1 6=3",
+            "Convolution x 1 1 a b 0=nan 1=1 6=3",
+            "InnerProduct x 1 1 a b 0=2 2=4294967294",
+            "PReLU x 1 1 a b 0=4294967295",
+            "BatchNorm x 1 1 a b 0=1e30",
+            "MemoryData x 0 1 b 0=4294967295 1=4294967295 2=4294967295",
+        ] {
+            let graph = Graph::parse(&format!("7767517\n1 1\n{layer}\n")).unwrap();
+            graph.with_weights(&[0; 64]).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn text_that_is_no_graph_is_refused() {
+        for text in [
+            "",
+            "7767517",
+            "7767517\n2 2\nInput data 0 1 data",
+            "7767517\n1 1\nInput",
+            "7767517\n1 1\nInput data 0 18446744073709551615 data",
+            "7767517\n1 1\nInput data x 1 data",
+            "7767517\n1 1\nInput data 0 1 data 0",
+            "7767517\n1 1\nInput data 0 1 data -1=5",
+            "7767517\n1 1\nInput data 0 1 data -23300=2,1",
+            "7767517\n1 1\nInput data 0 1 data -9223372036854775808=0",
+            "PK\u{3}\u{4}",
+        ] {
+            assert!(Graph::parse(text).is_err(), "{text}");
+        }
     }
 }

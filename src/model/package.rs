@@ -65,7 +65,9 @@ pub(super) fn config_of(weights: &[u8]) -> Result<NetworkConfig, String> {
             tensors.tensor(&name).map_err(|_missing| format!("its tensor {name} is missing"))?;
         if ![Dtype::F32, Dtype::F16].contains(&tensor.dtype()) {
             let found = tensor.dtype();
-            return Err(format!("its tensor {name} is of the type {found:?} instead of F32 or F16"));
+            return Err(format!(
+                "its tensor {name} is of the type {found:?} instead of F32 or F16"
+            ));
         }
         if tensor.shape() != slot.shape {
             let (found, expected) = (tensor.shape(), &slot.shape);
@@ -135,10 +137,7 @@ fn floats(tensor: &TensorView<'_>) -> Vec<f32> {
         Dtype::F16 => {
             bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
         }
-        _ => bytes
-            .chunks_exact(4)
-            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-            .collect(),
+        _ => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
     }
 }
 

@@ -208,3 +208,71 @@ fn of_torch(path: &Path, length: u64) -> Result<Tensors> {
 pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     path.with_extension(ending)
 }
+
+#[cfg(test)]
+mod tests {
+    use safetensors::tensor::TensorView;
+
+    use super::*;
+    use crate::settings::{self, Existing};
+
+    #[test]
+    fn numbers_of_every_type_become_floats() {
+        let floats = |kind: Kind, bytes: &[u8]| {
+            assert_eq!(bytes.len() % kind.size(), 0);
+            kind.floats(bytes)
+        };
+        let doubles: Vec<u8> = [1.5_f64, -2.0].iter().flat_map(|x| x.to_le_bytes()).collect();
+        assert_eq!(floats(Kind::F64, &doubles), [1.5, -2.0]);
+        assert_eq!(floats(Kind::F32, &1.5_f32.to_le_bytes()), [1.5]);
+        assert_eq!(
+            floats(Kind::F16, &[0x00, 0x3E, 0x00, 0xC0, 0x01, 0x00]),
+            [1.5, -2.0, 5.9604645e-8]
+        );
+        assert_eq!(floats(Kind::Bf16, &[0xC0, 0x3F, 0x00, 0xC0]), [1.5, -2.0]);
+        assert_eq!(floats(Kind::I64, &(-3_i64).to_le_bytes()), [-3.0]);
+        assert_eq!(floats(Kind::I32, &70_000_i32.to_le_bytes()), [70_000.0]);
+        assert_eq!(floats(Kind::I16, &(-300_i16).to_le_bytes()), [-300.0]);
+        assert_eq!(floats(Kind::I8, &[0xFF, 3]), [-1.0, 3.0]);
+        assert_eq!(floats(Kind::U8, &[0xFF, 1]), [255.0, 1.0]);
+    }
+
+    #[test]
+    fn safetensors_are_read_whole_and_refused_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("some.safetensors");
+        let half = [0x00, 0x3E, 0x00, 0xC0];
+        let single: Vec<u8> = [4.0_f32, 5.0, 6.0].iter().flat_map(|x| x.to_le_bytes()).collect();
+        let views = [
+            ("b", TensorView::new(Dtype::F16, vec![1, 2], &half).unwrap()),
+            ("a", TensorView::new(Dtype::F32, vec![3], &single).unwrap()),
+        ];
+        let whole = safetensors::serialize(views, None).unwrap();
+        settings::write(&path, &whole, Existing::Replace).unwrap();
+        let tensors = open(&path).unwrap();
+        assert_eq!(tensors["a"].values().unwrap(), [4.0, 5.0, 6.0]);
+        assert_eq!(
+            (tensors["b"].shape(), tensors["b"].values().unwrap()),
+            (&[1, 2][..], vec![1.5, -2.0])
+        );
+        for length in 0..whole.len() {
+            settings::write(&path, &whole[..length], Existing::Replace).unwrap();
+            let error = open(&path).unwrap_err();
+            assert!(matches!(error, Error::Model { .. }), "{length}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(open(folder.path()), Err(Error::Model { .. })));
+        let missing = folder.path().join("none.pth");
+        assert!(matches!(open(&missing), Err(Error::Missing { path }) if path == missing));
+        let alone = folder.path().join("alone.param");
+        settings::write(&alone, b"7767517\n1 1\nInput data 0 1 data\n", Existing::Replace).unwrap();
+        let bytes = folder.path().join("alone.bin");
+        assert!(matches!(open(&alone), Err(Error::Missing { path }) if path == bytes));
+        settings::write(&bytes, &[], Existing::Replace).unwrap();
+        assert!(open(&bytes).unwrap().is_empty());
+    }
+}

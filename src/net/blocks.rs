@@ -23,11 +23,11 @@ pub fn same_conv(input: usize, output: usize, kernel: usize, device: &Device) ->
 
 /// Sets a convolution to zero: what it is added to goes through unchanged.
 pub fn zero(conv: &mut Conv2d) {
-    fn zeros<const D: usize>(value: Tensor<D>) -> Tensor<D> {
+    fn zeros<const D: usize>(value: &Tensor<D>) -> Tensor<D> {
         value.zeros_like().set_require_grad(value.is_require_grad())
     }
-    conv.weight = conv.weight.clone().map(zeros);
-    conv.bias = conv.bias.take().map(|bias| bias.map(zeros));
+    conv.weight = conv.weight.clone().map(|value| zeros(&value));
+    conv.bias = conv.bias.take().map(|bias| bias.map(|value| zeros(&value)));
 }
 
 /// How pixels between pixels are found.
@@ -92,7 +92,7 @@ pub fn enlarge(input: Tensor<4>, scale: usize, interpolation: Interpolation) -> 
         }
     }
     let weights = TensorData::new(weights, [channels * area, channels, side, side]);
-    let weights = Tensor::<4>::from_data(weights, &padded.device());
+    let weights = Tensor::<4>::from_data(weights, &padded.device()).cast(padded.dtype());
     let options = ConvOptions::new([1, 1], [0, 0], [1, 1], 1);
     let positions = conv2d(padded, weights, None, options);
     PixelShuffleConfig::new(scale).init().forward(positions)
@@ -127,29 +127,32 @@ pub fn repeated(input: Tensor<4>, times: usize) -> Tensor<4> {
         .reshape([count, channels, height * times, width * times])
 }
 
-/// Twice the size: 1x1 convolution, activation, pixel shuffle and a blur over two pixels, which
+/// Twice the size: 1x1 convolution, activation, pixel shuffle and perhaps a blur over two pixels, which
 /// leaves no checkerboard (Y. Sugawara et al., "Super-resolution using convolutional neural networks
 /// without any checkerboard artifacts", 2018).
 #[derive(Module, Debug)]
 pub struct ShuffleUp {
     conv: Conv2d,
     shuffle: PixelShuffle,
+    blur: bool,
 }
 
 impl ShuffleUp {
     /// A step whose weights are still to be drawn or read.
     #[must_use]
-    pub fn new(input: usize, output: usize, device: &Device) -> Self {
+    pub fn new(input: usize, output: usize, blur: bool, device: &Device) -> Self {
         Self {
             conv: same_conv(input, 4 * output, 1, device),
             shuffle: PixelShuffleConfig::new(2).init(),
+            blur,
         }
     }
 
     /// `[n, input, h, w]` to `[n, output, 2h, 2w]`.
     #[must_use]
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        blurred(self.shuffle.forward(relu(self.conv.forward(input))))
+        let shuffled = self.shuffle.forward(relu(self.conv.forward(input)));
+        if self.blur { blurred(shuffled) } else { shuffled }
     }
 
     /// The weights drawn anew so that it repeats pixels at first (ICNR): A. Aitken et al.,
@@ -319,7 +322,8 @@ mod tests {
                     .with_align_corners(false)
                     .with_output_size([height * scale, width * scale]);
                 let expected = interpolate(input.clone(), options);
-                let difference = (enlarge(input.clone(), scale, Interpolation::Bilinear) - expected).abs().max();
+                let difference =
+                    (enlarge(input.clone(), scale, Interpolation::Bilinear) - expected).abs().max();
                 assert!(difference.into_scalar::<f32>() < 1e-6, "{height}x{width} by {scale}");
             }
         }
@@ -336,9 +340,9 @@ mod tests {
         let ramp = tensor((0..8).map(|i| i as f32).collect(), [1, 1, 1, 8]);
         let large = enlarge(ramp, 4, Interpolation::Bicubic);
         let row: Vec<f32> = large.narrow(2, 0, 1).into_data().try_into_vec().unwrap();
-        for x in 8..24 {
+        for (x, value) in row.iter().enumerate().take(24).skip(8) {
             let expected = (x as f32 + 0.5) / 4.0 - 0.5;
-            assert!((row[x] - expected).abs() < 1e-5, "{x}: {}", row[x]);
+            assert!((value - expected).abs() < 1e-5, "{x}: {value}");
         }
         let spike = tensor(vec![0.0, 0.0, 1.0, 0.0, 0.0], [1, 1, 1, 5]);
         let row = enlarge(spike, 3, Interpolation::Bicubic).narrow(2, 0, 1);

@@ -116,7 +116,10 @@ mod tests {
         // More than a gigabyte: counted without drawing them.
         let config = CriticConfig { channels: 64, head: CriticHead::Dense(384) };
         let critic = config.init(&Device::flex());
-        assert_eq!(crate::net::slots::of(&critic).iter().map(crate::net::slots::Slot::len).sum::<usize>(), 306_684_737);
+        assert_eq!(
+            crate::net::slots::of(&critic).iter().map(crate::net::slots::Slot::len).sum::<usize>(),
+            306_684_737
+        );
     }
 
     #[test]

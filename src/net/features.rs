@@ -3,9 +3,9 @@
 //!
 //! - VGG-16, VGG-19: K. Simonyan and A. Zisserman, "Very deep convolutional networks for
 //!   large-scale image recognition", 2015.
-//! - `AlexNet`: A. Krizhevsky, "One weird trick for parallelizing convolutional neural networks",
+//! - AlexNet: A. Krizhevsky, "One weird trick for parallelizing convolutional neural networks",
 //!   2014.
-//! - `SqueezeNet` 1.1: F. Iandola et al., "`SqueezeNet`: AlexNet-level accuracy with 50x fewer
+//! - SqueezeNet 1.1: F. Iandola et al., "SqueezeNet: AlexNet-level accuracy with 50x fewer
 //!   parameters", 2016.
 //!
 //! All have the layers that torchvision gives them. [`FeatureDistance`] compares two pictures by
@@ -29,24 +29,24 @@ pub enum Backbone {
     Vgg16,
     /// VGG-19 as torchvision trained it.
     Vgg19,
-    /// `AlexNet` as torchvision trained it.
+    /// AlexNet as torchvision trained it.
     AlexNet,
-    /// `SqueezeNet` 1.1 as torchvision trained it.
+    /// SqueezeNet 1.1 as torchvision trained it.
     SqueezeNet,
-    /// `SqueezeNet` 1.1 as its authors trained it in Caffe: the same layers, other numbers.
+    /// SqueezeNet 1.1 as its authors trained it in Caffe: the same layers, other numbers.
     SqueezeNetCaffe,
 }
 
 /// What a step computes.
 #[derive(Clone, Copy, Debug)]
 enum Part {
-    /// Convolution and `ReLU`.
+    /// Convolution and ReLU.
     Conv { outputs: usize, kernel: usize, stride: usize, padding: usize },
     /// Maximum of windows of this side, every second pixel. `ceil`: the last window may stand
     /// over the border.
     Pool { kernel: usize, ceil: bool },
     /// 1x1 convolution to few channels, then 1x1 and 3x3 ones side by side to this many each;
-    /// a `ReLU` after each.
+    /// a ReLU after each.
     Fire { squeeze: usize, expand: usize },
 }
 
@@ -165,15 +165,14 @@ impl Backbone {
                     place += 2;
                 }
                 Part::Fire { squeeze, expand } => {
-                    for (inner, shape) in [
-                        ("squeeze", [squeeze, inputs, 1, 1]),
-                        ("expand1x1", [expand, squeeze, 1, 1]),
-                        ("expand3x3", [expand, squeeze, 3, 3]),
+                    for (inner, caffe, shape) in [
+                        ("squeeze", "squeeze1x1", [squeeze, inputs, 1, 1]),
+                        ("expand1x1", "expand1x1", [expand, squeeze, 1, 1]),
+                        ("expand3x3", "expand3x3", [expand, squeeze, 3, 3]),
                     ] {
-                        let size = if inner == "squeeze" { "1x1" } else { "" };
                         found.push(Convolution {
                             torch: format!("{torch}.{inner}"),
-                            caffe: format!("{name}/{inner}{size}"),
+                            caffe: format!("{name}/{caffe}"),
                             shape,
                         });
                     }
@@ -188,15 +187,15 @@ impl Backbone {
 
     /// The layer of this name, if there is one.
     ///
-    /// What a convolution gives is always taken after its `ReLU`, whichever name it goes by:
+    /// What a convolution gives is always taken after its ReLU, whichever name it goes by:
     ///
     /// - VGG: `relu1_1` to `relu5_4`, the same as `conv1_1` and `block1_conv1`; `pool1` to
     ///   `pool5`, the same as `block1_pool`; and φ of C. Ledig et al., "Photo-realistic single
     ///   image super-resolution", CVPR 2017: `VGG22` is `relu2_2` and `VGG54` is `relu5_4`, "after
     ///   activation" as their section 2.2.1 has it.
-    /// - `AlexNet`: `relu1` to `relu5`, the same as `conv1`; `pool1`, `pool2`, `pool5`.
-    /// - `SqueezeNet`: `relu1`, the same as `conv1`; `fire2` to `fire9`, both halves after their
-    ///   `ReLU`; `pool1`, `pool3`, `pool5`.
+    /// - AlexNet: `relu1` to `relu5`, the same as `conv1`; `pool1`, `pool2`, `pool5`.
+    /// - SqueezeNet: `relu1`, the same as `conv1`; `fire2` to `fire9`, both halves after their
+    ///   ReLU; `pool1`, `pool3`, `pool5`.
     #[must_use]
     pub fn layer(self, name: &str) -> Option<Layer> {
         let wanted = canonical(name);
@@ -286,7 +285,7 @@ struct Fixed {
 }
 
 impl Fixed {
-    /// Convolution and `ReLU`.
+    /// Convolution and ReLU.
     fn forward(&self, input: Tensor<4>, stride: usize, padding: usize) -> Tensor<4> {
         let options = ConvOptions::new([stride; 2], [padding; 2], [1, 1], 1);
         relu(conv2d(input, self.weight.clone(), Some(self.bias.clone()), options))
@@ -349,7 +348,7 @@ impl Features {
 
     /// The values of `layers`, in their order, for pictures `[n, 3, h, w]` of red, green and blue
     /// from 0 to 1. Nothing behind the deepest of them is computed. Sides of [`SMALLEST`] and
-    /// more are enough for any layer but `AlexNet`'s `pool5`, which wants 63.
+    /// more are enough for any layer but AlexNet's `pool5`, which wants 63.
     ///
     /// # Panics
     /// If a layer is of another backbone.
@@ -460,4 +459,171 @@ impl FeatureDistance {
 fn unit(values: Tensor<4>) -> Tensor<4> {
     let square = (values.clone() * values.clone()).sum_dim(1);
     values / (square + 1e-20).sqrt()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use burn::tensor::activation::sigmoid;
+
+    /// Numbers in -0.5..0.5 without a pattern, which the reference values were computed with too:
+    /// with `i` in wrapping arithmetic of 32 bits, `h = (i + seed * 1000003) * 2654435761`,
+    /// `h ^= h >> 15`, `h *= 2246822519`, `h ^= h >> 13`, `h / 2^32 - 0.5`.
+    pub fn noise(count: usize, seed: usize) -> impl Iterator<Item = f64> {
+        (0..count).map(move |i| {
+            let mut hash = ((i + seed * 1_000_003) as u32).wrapping_mul(2_654_435_761);
+            hash ^= hash >> 15;
+            hash = hash.wrapping_mul(2_246_822_519);
+            hash ^= hash >> 13;
+            f64::from(hash) / 4_294_967_296.0 - 0.5
+        })
+    }
+
+    /// Weights of a variance that keeps values in range through all layers.
+    pub fn weights(backbone: Backbone) -> Vec<(Vec<f32>, Vec<f32>)> {
+        let filled = |(place, Convolution { shape, .. }): (usize, &Convolution)| {
+            let [outputs, inputs, rows, columns] = *shape;
+            let inner = inputs * rows * columns;
+            let limit = 2.0 * (6.0 / inner as f64).sqrt();
+            let weight = noise(outputs * inner, 2 * place).map(|value| (value * limit) as f32);
+            let bias = noise(outputs, 2 * place + 1).map(|value| (value * 0.1) as f32);
+            (weight.collect(), bias.collect())
+        };
+        backbone.convolutions().iter().enumerate().map(filled).collect()
+    }
+
+    /// A pattern from 0 to 1, 66 wide and 75 high.
+    fn pattern(device: &Device) -> Tensor<4> {
+        let value = |i: usize| {
+            let (channel, y, x) = (i / (75 * 66), i / 66 % 75, i % 66);
+            let phase = 0.37 * x as f64 * (channel + 1) as f64 + 0.23 * y as f64;
+            (0.5 + 0.5 * phase.sin()) as f32
+        };
+        let values: Vec<f32> = (0..3 * 75 * 66).map(value).collect();
+        Tensor::from_data(TensorData::new(values, [1, 3, 75, 66]), device)
+    }
+
+    /// Mean, and the sum of `value[i] * cos(i)`, which tells where the values are.
+    pub fn figures(values: Tensor<4>) -> (f64, f64) {
+        let values = values.into_data().try_into_vec::<f32>().unwrap();
+        let waved = |(i, value): (usize, &f32)| f64::from(*value) * (i as f64).cos();
+        let mean = values.iter().copied().map(f64::from).sum::<f64>() / values.len() as f64;
+        (mean, values.iter().enumerate().map(waved).sum())
+    }
+
+    #[test]
+    fn values_are_those_of_torchvision() {
+        // torchvision 0.29's `models.X().features[..n]` in PyTorch, weights and picture from the
+        // formulas above, the picture normalised with ImageNet's mean and deviation.
+        type Expected = (&'static str, [usize; 3], f64, f64);
+        let vgg16: &[Expected] = &[
+            ("relu1_1", [64, 75, 66], 8.983006078e-1, -1.096372749e1),
+            ("relu1_2", [64, 75, 66], 9.399662436e-1, 4.920680104e1),
+            ("conv2_2", [128, 37, 33], 1.131151010, 9.694274334e1),
+            ("pool2", [128, 18, 16], 1.714690811, -3.347362239e1),
+            ("relu5_3", [512, 4, 4], 1.022924145, 1.278912487e2),
+            ("pool5", [512, 2, 2], 1.934116658, 2.420804152e1),
+        ];
+        let vgg19: &[Expected] = &[
+            ("VGG22", [128, 37, 33], 1.131151010, 9.694274334e1),
+            ("block3_pool", [256, 9, 8], 1.779499486, -1.204182855e1),
+            ("VGG54", [512, 4, 4], 8.136125167e-1, 7.761981356e1),
+            ("block5_pool", [512, 2, 2], 1.574540407, -2.519078591e1),
+        ];
+        let alexnet: &[Expected] = &[
+            ("relu1", [64, 18, 15], 8.986457878e-1, -4.349701575),
+            ("pool2", [192, 3, 3], 3.359799419, 3.413529201e1),
+            ("conv3", [384, 3, 3], 2.089122812, 6.454943272e1),
+            ("relu5", [256, 3, 3], 1.340368035, -1.246878893e1),
+            ("pool5", [256, 1, 1], 3.831876821, 1.621914524e-2),
+        ];
+        let squeezenet: &[Expected] = &[
+            ("relu1", [64, 37, 32], 9.086174070e-1, 3.279841864e2),
+            ("pool1", [64, 18, 16], 2.542252730, -3.781445034e1),
+            ("fire3", [128, 18, 16], 1.434835850, -6.867812968),
+            ("pool3", [128, 9, 8], 2.424565170, 4.111148516e1),
+            ("fire6", [384, 4, 4], 4.121115583, -1.269292674e2),
+            ("fire9", [512, 4, 4], 2.606422844, 1.172984046e2),
+        ];
+        let device = Device::flex();
+        for (backbone, expected) in [
+            (Backbone::Vgg16, vgg16),
+            (Backbone::Vgg19, vgg19),
+            (Backbone::AlexNet, alexnet),
+            (Backbone::SqueezeNet, squeezenet),
+        ] {
+            let layers: Vec<Layer> =
+                expected.iter().map(|(name, ..)| backbone.layer(name).unwrap()).collect();
+            let features = Features::new(backbone, weights(backbone), &device);
+            let found = features.forward(pattern(&device), &layers);
+            assert_eq!(found.len(), expected.len());
+            for ((values, layer), (name, shape, mean, wave)) in
+                found.into_iter().zip(layers).zip(expected)
+            {
+                assert_eq!(values.dims()[1..], *shape, "{} {name}", backbone.name());
+                assert_eq!(layer.channels(), shape[0]);
+                let (m, w) = figures(values);
+                assert!((m / mean - 1.0).abs() < 1e-5, "{} {name}: {m}", backbone.name());
+                let scale = mean * (shape.iter().product::<usize>() as f64).sqrt();
+                assert!((w - wave).abs() < 1e-5 * scale, "{} {name}: {w}", backbone.name());
+            }
+        }
+    }
+
+    #[test]
+    fn layers_are_found_by_all_their_names_and_by_no_other() {
+        let vgg = Backbone::Vgg19;
+        for (one, other) in [
+            ("conv1_1", "relu1_1"),
+            ("block3_conv2", "relu3_2"),
+            ("block3_pool", "pool3"),
+            ("VGG22", "relu2_2"),
+            ("VGG54", "relu5_4"),
+        ] {
+            assert!(vgg.layer(one).is_some(), "{one}");
+            assert_eq!(vgg.layer(one), vgg.layer(other));
+        }
+        for name in ["", "VGG", "VGG5", "VGG543", "VGG64", "relu6_1", "block", "block1_", "é1_1"] {
+            assert_eq!(vgg.layer(name), None, "{name}");
+        }
+        assert_eq!(Backbone::Vgg16.layer("VGG54"), None);
+        for backbone in Backbone::ALL {
+            let names = backbone.layer_names();
+            assert!(names.iter().all(|name| backbone.layer(name).is_some()));
+            let lpips = if backbone.name() == "SqueezeNet" { 7 } else { 5 };
+            assert_eq!(backbone.compared().len(), lpips);
+            assert!(backbone.compared().iter().all(|layer| layer.stride() <= 16));
+        }
+    }
+
+    #[test]
+    fn the_distance_has_gradients_for_the_picture_alone() {
+        let device = Device::flex().autodiff();
+        let backbone = Backbone::SqueezeNet;
+        let features = Features::new(backbone, weights(backbone), &device);
+        let distance = FeatureDistance::new(features, None, &device);
+        assert_eq!(distance.num_params(), 0);
+        let original = pattern(&device).slice([0..1, 0..3, 0..40, 0..36]);
+        // A start that is equal has no direction, and must not have a broken one either.
+        let equal = original.clone().detach().require_grad();
+        let loss = distance.forward(equal.clone(), original.clone());
+        assert_eq!(loss.clone().into_scalar::<f32>(), 0.0);
+        let gradient = equal.grad(&loss.backward()).unwrap();
+        assert_eq!(gradient.abs().max().into_scalar::<f32>(), 0.0);
+
+        let mut picture = sigmoid(original.clone()).detach().require_grad();
+        let before = distance.forward(picture.clone(), original.clone());
+        let mut last = before.clone().into_scalar::<f32>();
+        for _ in 0..3 {
+            let loss = distance.forward(picture.clone(), original.clone());
+            let gradient = picture.grad(&loss.backward()).unwrap();
+            let largest = gradient.clone().abs().max().into_scalar::<f32>();
+            assert!(largest.is_finite() && largest > 0.0);
+            let step = Tensor::from_inner(gradient * (0.005 / largest));
+            picture = (picture.detach() - step).detach().require_grad();
+            let now = distance.forward(picture.clone(), original.clone()).into_scalar::<f32>();
+            assert!(now < last, "{now} after {last}");
+            last = now;
+        }
+    }
 }

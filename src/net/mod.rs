@@ -173,6 +173,7 @@ pub enum Part {
 
 /// Any of the networks.
 #[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there are a few at a time, never a list of them")]
 pub enum Network {
     /// See [`residual`].
     Residual(ResidualUpscaler),

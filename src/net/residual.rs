@@ -15,8 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Generator, Reach,
     blocks::{
-        Activation, ActivationKind, Interpolation, ResidualBlock, enlarge, normed, same_conv,
-        zero,
+        Activation, ActivationKind, Interpolation, ResidualBlock, enlarge, normed, same_conv, zero,
     },
 };
 

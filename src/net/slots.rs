@@ -3,7 +3,7 @@
 
 use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param},
-    tensor::{Device, Tensor, TensorData},
+    tensor::{DType, Device, Tensor, TensorData},
 };
 
 /// A tensor of a network.
@@ -95,13 +95,13 @@ pub fn values<M: Module>(network: &M) -> Vec<Tensor<1>> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             let value = param.val();
             let length = value.shape().num_elements();
-            let value = if value.device().is_autodiff() { value.inner() } else { value };
             self.0.push(value.reshape([length]));
         }
     }
 
     let mut values = Values(Vec::new());
-    network.visit(&mut values);
+    // Batch normalisation keeps its last update aside until it is asked in this way.
+    network.valid().visit(&mut values);
     values.0
 }
 
@@ -127,6 +127,8 @@ pub fn replaced<M: Module>(network: M, values: Vec<Tensor<1>>) -> M {
         }
     }
 
+    // An update that batch normalisation keeps aside would be put over the new values.
+    drop(network.valid());
     network.map(&mut Replace(values.into_iter()))
 }
 
@@ -192,4 +194,19 @@ pub fn frozen_but<M: Module>(network: M, learns: impl FnMut(&str) -> bool) -> M 
     }
 
     network.map(&mut Freeze { path: Path::default(), learns })
+}
+
+/// The network computing with another kind of numbers; gradients still reach the weights of the one
+/// it was made from. Not for networks with batch normalisation, whose running numbers are shared.
+#[must_use]
+pub fn cast<M: Module>(network: M, kind: DType) -> M {
+    struct Cast(DType);
+
+    impl ModuleMapper for Cast {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            Param::initialized(param.id, param.val().cast(self.0))
+        }
+    }
+
+    network.map(&mut Cast(kind))
 }

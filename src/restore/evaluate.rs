@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 use image::{DynamicImage, GrayImage, RgbImage, imageops::crop_imm};
 use serde::Serialize;
 
-use super::{
-    Monitor, Mosaic, Patch, Receipt, UpscaleOptions, mend::mend, strips, upscale,
-};
+use super::{Monitor, Mosaic, Patch, Receipt, UpscaleOptions, mend::mend, strips, upscale};
 use crate::{
     device::Chosen,
     error::{Error, Result},
     metric::{self, Score},
-    model::Model,
+    model::{Model, features::Perceptual},
+    net::features,
     picture::{
         Format, Picture,
         resample::{resize_exact, shrink_exact},
@@ -29,6 +28,18 @@ pub struct Row {
     pub score: Score,
     /// Bicubic interpolation's.
     pub bicubic: Score,
+    /// How far both are from the original to a feature network, if one was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distance: Option<Distance>,
+}
+
+/// Feature distances from the original, or means of several; see [`Perceptual`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Distance {
+    /// The model's.
+    pub model: f64,
+    /// Bicubic interpolation's.
+    pub bicubic: f64,
 }
 
 /// The figures of a set of pictures.
@@ -41,13 +52,20 @@ pub struct Evaluation {
     /// Mean of bicubic interpolation's figures: tells a reader whether the
     /// protocol is that of the papers.
     pub bicubic: Score,
+    /// Means of the feature distances, if a network was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distance: Option<Distance>,
+    /// What the feature distance is called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distance_name: Option<String>,
 }
 
 /// Scores `model` on the pictures in `originals`.
 ///
 /// Each original is cut at the top left to a multiple of the scale. Its small
 /// version is read from `small` (a file of the same name) or made by
-/// [`shrink_exact`]. The result is rounded to 8 bit; see [`Score::of`].
+/// [`shrink_exact`]. The result is rounded to 8 bit; see [`Score::of`]. With `perceptual` it is
+/// compared by features too, border and all.
 ///
 /// # Errors
 /// [`Error::NoPictures`], [`Error::Mismatch`], or those of opening and
@@ -58,18 +76,20 @@ pub fn evaluate(
     model: &Model,
     device: &Chosen,
     options: &UpscaleOptions,
+    perceptual: Option<&Perceptual>,
     mut each: impl FnMut(&Row) -> Result<()>,
 ) -> Result<Evaluation> {
     let scale = options.scale as u32;
     if f64::from(scale) != options.scale || scale == 0 {
         return Err(Error::Setting("a scale must be a whole number here".to_owned()));
     }
+    let smallest = perceptual.map_or(0, |_| features::SMALLEST).max(2 * scale + metric::SMALLEST);
     let files = pictures_in(originals)?;
     let mut pictures = Vec::new();
     for file in &files {
         let original = Picture::open(file)?.pixels.into_rgb8();
         let (width, height) = (original.width() / scale * scale, original.height() / scale * scale);
-        if width.min(height) < 2 * scale + metric::SMALLEST {
+        if width.min(height) < smallest {
             return Err(Error::Mismatch {
                 path: file.clone(),
                 reason: "the picture is too small to be scored".to_owned(),
@@ -80,12 +100,17 @@ pub fn evaluate(
             Some(folder) => given(folder, file, (width / scale, height / scale))?,
             None => shrink_exact(&original, scale),
         };
-        let bicubic = Score::of(&resize_exact(&low, width, height), &original, scale);
+        let bicubic = resize_exact(&low, width, height);
         let result = upscale_rgb(&low, options.scale, model, device)?;
+        let distance = perceptual.map(|perceptual| {
+            let to = |picture| perceptual.distance(picture, &original);
+            Ok::<_, Error>(Distance { model: to(&result)?, bicubic: to(&bicubic)? })
+        });
         let row = Row {
             name: file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             score: Score::of(&result, &original, scale),
-            bicubic,
+            bicubic: Score::of(&bicubic, &original, scale),
+            distance: distance.transpose()?,
         };
         each(&row)?;
         pictures.push(row);
@@ -94,7 +119,15 @@ pub fn evaluate(
     let (Some(model_mean), Some(bicubic)) = (mean(|row| row.score), mean(|row| row.bicubic)) else {
         return Err(Error::NoPictures { path: originals.to_owned() });
     };
-    Ok(Evaluation { mean: model_mean, bicubic, pictures })
+    let distances: Vec<Distance> = pictures.iter().filter_map(|row| row.distance).collect();
+    let mean =
+        |of: fn(&Distance) -> f64| distances.iter().map(of).sum::<f64>() / distances.len() as f64;
+    let distance = perceptual.map(|_| Distance {
+        model: mean(|distance| distance.model),
+        bicubic: mean(|distance| distance.bicubic),
+    });
+    let distance_name = perceptual.map(|perceptual| perceptual.name().to_owned());
+    Ok(Evaluation { mean: model_mean, bicubic, pictures, distance, distance_name })
 }
 
 /// The small picture of the same name in `folder`.

@@ -456,7 +456,7 @@ pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::blocks::enlarge_bilinear;
+    use crate::net::blocks::{Interpolation, enlarge};
     use crate::restore::Patch;
     use image::RgbImage;
     use std::cell::Cell;
@@ -482,7 +482,7 @@ mod tests {
     impl Generator for Stub {
         fn forward(&self, input: Tensor<4>) -> Tensor<4> {
             let [_, _, height, width] = input.dims();
-            let fine = enlarge_bilinear(input, 2);
+            let fine = enlarge(input, 2, Interpolation::Bilinear);
             if height * width <= self.largest {
                 return fine;
             }
@@ -594,7 +594,8 @@ mod tests {
         let whole = red(&SOUND, &SOUND, 200).0.unwrap();
         let far = Stub { reach: Reach::Whole, ..SOUND };
         let source: DynamicImage = picture();
-        let task = Task { source: &source, mask: None, output: (300, 220), tile: 64, balanced: false };
+        let task =
+            Task { source: &source, mask: None, output: (300, 220), tile: 64, balanced: false };
         assert_eq!(tiles(&task, &far).unwrap().len(), 1, "a small picture is run whole");
 
         let tiles = plan::plan(150, 110, (64, 64), 8);
@@ -623,7 +624,8 @@ mod tests {
     #[test]
     fn a_tile_smaller_than_the_halo_is_refused() {
         let source = picture();
-        let task = Task { source: &source, mask: None, output: (300, 220), tile: 16, balanced: false };
+        let task =
+            Task { source: &source, mask: None, output: (300, 220), tile: 16, balanced: false };
         assert!(matches!(tiles(&task, &SOUND), Err(Error::Setting(_))));
     }
 }

@@ -146,6 +146,12 @@ impl Gradients {
         Self(collect.found)
     }
 
+    /// Each of them divided.
+    pub(super) fn over(self, divisor: f64) -> Self {
+        let divide = |gradient: Option<Tensor<1>>| gradient.map(|gradient| gradient / divisor);
+        Self(self.0.into_iter().map(divide).collect())
+    }
+
     /// The sum with those of another batch.
     pub(super) fn plus(self, other: Self) -> Self {
         let sum = |(a, b): (Option<Tensor<1>>, Option<Tensor<1>>)| match (a, b) {
@@ -203,5 +209,32 @@ impl Adam {
             updated.push(value);
         }
         replaced(network, updated)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::blocks::same_conv;
+
+    #[test]
+    fn gradients_of_two_batches_add_up_to_those_of_both() {
+        let device = Device::flex().autodiff();
+        let conv = same_conv(2, 3, 3, &device);
+        let picture = |seed: f32| {
+            let values = (0..2 * 25).map(|i| (i as f32 * seed).sin()).collect();
+            Tensor::<4>::from_data(TensorData::new(values, [1, 2, 5, 5]), &device)
+        };
+        let loss = |seed| conv.forward(picture(seed)).powi_scalar(2).mean();
+        let of = |loss: Tensor<1>| {
+            Gradients::of(&conv, &GradientsParams::from_grads(loss.backward(), &conv))
+        };
+        let apart = of(loss(0.7)).plus(of(loss(1.3) * 4.0).over(4.0));
+        let together = of(loss(0.7) + loss(1.3));
+        assert_eq!(apart.0.len(), 2);
+        for (apart, together) in apart.0.into_iter().zip(together.0) {
+            let difference = (apart.unwrap() - together.unwrap()).abs().max();
+            assert!(difference.into_scalar::<f32>() < 1e-5);
+        }
     }
 }

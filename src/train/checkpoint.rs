@@ -5,7 +5,7 @@ use std::{collections::HashMap, path::Path};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
-use super::{Best, TrainOptions, adam::Numbers, verdict::Figures};
+use super::{Best, TrainOptions, adam::Numbers};
 use crate::{
     error::{Error, Result},
     settings::{self, Existing},
@@ -22,7 +22,6 @@ pub(super) struct Progress {
     pub(super) critic_updates: u64,
     pub(super) rate_scale: f64,
     pub(super) mean_loss: f64,
-    pub(super) base_figures: Figures,
     pub(super) best: Option<Best>,
     pub(super) history: Vec<super::Point>,
     /// Signatures of the photos by their use, in order.

@@ -286,7 +286,7 @@ fn batch(photos: &[Photo], cut: &Cut, cache: &Mutex<Cache>, number: u64) -> Resu
                 reason: "the photo has become smaller since the run began".to_owned(),
             });
         }
-        let cropped = if rng.f32() < options.warp {
+        let cropped = if options.warp > 0.0 && rng.f32() < options.warp {
             warp.crop(&photo, side, &mut rng)
         } else {
             let place = |length: u32, rng: &mut Rng| rng.u32(..=length - side);
@@ -297,7 +297,9 @@ fn batch(photos: &[Photo], cut: &Cut, cache: &Mutex<Cache>, number: u64) -> Resu
         let worse = recipe.apply(&large, *scale, &mut rng)?;
         append(&mut batch.small, &worse.picture);
         append(&mut batch.large, &large);
-        batch.mask.extend(worse.mask.iter().flat_map(|mask| mask.iter().map(|m| f32::from(*m) / 255.0)));
+        batch
+            .mask
+            .extend(worse.mask.iter().flat_map(|mask| mask.iter().map(|m| f32::from(*m) / 255.0)));
     }
     Ok(batch)
 }

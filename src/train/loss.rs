@@ -81,7 +81,9 @@ impl CriticKind {
             }
             Self::Mean => CriticHead::Mean,
             Self::Dense if !options.progressive.is_empty() => {
-                return refused("the dense critic judges one size of crops: leave --progressive out");
+                return refused(
+                    "the dense critic judges one size of crops: leave --progressive out",
+                );
             }
             Self::Dense if !side.is_multiple_of(16) => {
                 return refused("the dense critic needs originals whose side is a multiple of 16");
@@ -96,7 +98,7 @@ impl CriticKind {
 /// Rudin et al., "Nonlinear total variation based noise removal algorithms", 1992, in its
 /// anisotropic form.
 #[must_use]
-pub fn total_variation(picture: Tensor<4>) -> Tensor<1> {
+pub fn total_variation(picture: &Tensor<4>) -> Tensor<1> {
     let [_, _, height, width] = picture.dims();
     let along = |dim: usize, length: usize| {
         let next = picture.clone().narrow(dim, 1, length - 1);
@@ -206,7 +208,7 @@ impl Objective {
             sum = sum + self.compared(features, answer, original);
         }
         if self.total_variation > 0.0 {
-            sum = sum + total_variation(answer.clone()) * self.total_variation;
+            sum = sum + total_variation(answer) * self.total_variation;
         }
         if let Some(critic) = critic {
             sum = sum + judged(critic.forward(answer.clone()), true) * self.adversarial;
@@ -273,7 +275,10 @@ mod tests {
 
     fn close(loss: Tensor<1>, expected: f64) {
         let value = f64::from(loss.into_scalar::<f32>());
-        assert!((value - expected).abs() < 1e-6 * expected.abs().max(1.0), "{value}, not {expected}");
+        assert!(
+            (value - expected).abs() < 1e-6 * expected.abs().max(1.0),
+            "{value}, not {expected}"
+        );
     }
 
     #[test]
@@ -285,7 +290,8 @@ mod tests {
         };
         close(of(Pixels::L1), 1.75 / 4.0);
         close(of(Pixels::Mse), 1.3125 / 4.0);
-        let charbonnier: f64 = [0.5_f64, 0.0, 1.0, 0.25].iter().map(|d| (d * d + 1e-6).sqrt()).sum();
+        let charbonnier: f64 =
+            [0.5_f64, 0.0, 1.0, 0.25].iter().map(|d| (d * d + 1e-6).sqrt()).sum();
         close(of(Pixels::Charbonnier), charbonnier / 4.0);
     }
 
@@ -308,9 +314,12 @@ mod tests {
 
     #[test]
     fn total_variation_is_that_of_pytorch() {
-        close(total_variation(pair(1).0), 0.686_674_409_942);
-        close(total_variation(pair(2).0), 0.686_463_428_535);
-        close(total_variation(wave([1, 3, 5, 7], 0.37, 0.2)), 1.209_246_315_91 + 0.237_210_680_538);
+        close(total_variation(&pair(1).0), 0.686_674_409_942);
+        close(total_variation(&pair(2).0), 0.686_463_428_535);
+        close(
+            total_variation(&wave([1, 3, 5, 7], 0.37, 0.2)),
+            1.209_246_315_91 + 0.237_210_680_538,
+        );
     }
 
     #[test]

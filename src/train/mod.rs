@@ -13,7 +13,7 @@ use std::{
 use burn::{
     module::Module as _,
     optim::GradientsParams,
-    tensor::{Device, Tensor, TensorData},
+    tensor::{DType, Device, Tensor, TensorData},
 };
 use serde::{Deserialize, Serialize};
 
@@ -146,8 +146,7 @@ struct Comparison {
 impl Comparison {
     fn new(options: &TrainOptions, device: &Device) -> Result<Self> {
         let extractor = options.features.as_deref().map(features::open).transpose()?;
-        let objective =
-            Objective::new(options, extractor.map(|extractor| extractor.on(device)))?;
+        let objective = Objective::new(options, extractor.map(|extractor| extractor.on(device)))?;
         let open = |path: &PathBuf| Perceptual::open(path, None);
         let perceptual = options.features.as_ref().map(open).transpose()?;
         // Against a critic, or by features, the pixels are left on purpose.
@@ -165,6 +164,9 @@ const MOST_ROLL_BACKS: u32 = 8;
 
 /// A loss this many times its mean means that the run has diverged.
 const DIVERGED: f64 = 8.0;
+
+/// What losses are multiplied by on their way back.
+const LOSS_SCALE: f64 = 1024.0;
 
 /// Name of a base that was not trained.
 const FRESH: &str = "a fresh network";
@@ -271,7 +273,6 @@ impl Trainer {
         }
         trainer.rate_scale = progress.rate_scale;
         trainer.mean_loss = progress.mean_loss;
-        trainer.base_figures = progress.base_figures;
         trainer.best = progress.best;
         trainer.best_model = best_model;
         trainer.history = progress.history;
@@ -300,11 +301,26 @@ impl Trainer {
                     .to_owned(),
             ));
         }
+        let slots = slots::of(&generator.network);
+        if let Some(kind) = options.precision.kind() {
+            if !chosen.burn().supports_dtype(kind) {
+                return Err(Error::Device {
+                    name: chosen.name().to_owned(),
+                    reason: "it does not compute with such numbers: leave --precision out"
+                        .to_owned(),
+                });
+            }
+            if slots.iter().any(|slot| slot.path.ends_with("running_mean")) {
+                return Err(Error::Setting(
+                    "a network with batch normalisation trains in 32 bit: leave --precision out"
+                        .to_owned(),
+                ));
+            }
+        }
         let device = chosen.burn().clone().autodiff();
         let comparison = Comparison::new(&options, &device)?;
         let scale = base.scale();
-        let mut min_side =
-            (options.largest_crop() * scale).max(verdict::smallest_side(scale));
+        let mut min_side = (options.largest_crop() * scale).max(verdict::smallest_side(scale));
         if comparison.perceptual.is_some() {
             min_side = min_side.max(SMALLEST + scale);
         }
@@ -317,7 +333,6 @@ impl Trainer {
         let perceptual = comparison.perceptual.as_ref();
         let base_figures = mean_figures(&base, &validation, &chosen, perceptual)?;
         let config = base.config();
-        let slots = slots::of(&generator.network);
         let good = Good {
             generator: generator.kept(),
             critic: critic.as_ref().map(Learner::kept),
@@ -446,17 +461,28 @@ impl Trainer {
         for batch in batches {
             let (small, large, mask) = self.tensors(batch);
             let network = &self.generator.network;
-            let answer = network.forward(small);
-            let judge =
-                self.critic.as_ref().map(|critic| slots::frozen_but(critic.network.clone(), |_| false));
+            let answer = match self.options.precision.kind() {
+                Some(kind) => {
+                    let half = slots::cast(network.clone(), kind);
+                    half.forward(small.cast(kind)).cast(DType::F32)
+                }
+                None => network.forward(small),
+            };
+            let judge = self
+                .critic
+                .as_ref()
+                .map(|critic| slots::frozen_but(critic.network.clone(), |_| false));
             let objective = &self.comparison.objective;
             let loss = objective.of(&answer, &large, mask, judge.as_ref()) / count;
             value += f64::from(loss.clone().into_scalar::<f32>());
             if !value.is_finite() {
                 return Ok(None);
             }
-            let all = GradientsParams::from_grads(loss.backward(), network);
-            gradients = Some(sum(gradients, Gradients::of(network, &all)));
+            // Small gradients would vanish in 16 bit (P. Micikevicius et al., "Mixed precision
+            // training", 2018); in 32 bit a power of two changes nothing.
+            let all = GradientsParams::from_grads((loss * LOSS_SCALE).backward(), network);
+            let found = Gradients::of(network, &all).over(LOSS_SCALE);
+            gradients = Some(sum(gradients, found));
             if let Some(critic) = &self.critic {
                 let loss = objective.of_critic(&critic.network, answer, large) / count;
                 let all = GradientsParams::from_grads(loss.backward(), &critic.network);
@@ -605,7 +631,6 @@ impl Trainer {
             critic_updates: self.critic.as_ref().map_or(0, |critic| critic.state.updates()),
             rate_scale: self.rate_scale,
             mean_loss: self.mean_loss,
-            base_figures: self.base_figures,
             best: self.best,
             history: self.history.clone(),
             photos: self.split.signatures(),

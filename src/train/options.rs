@@ -2,6 +2,7 @@
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
+use burn::tensor::DType;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -59,7 +60,7 @@ pub struct TrainOptions {
     /// What a pixel inside the mask counts, where one outside counts 1
     #[arg(long, default_value_t = 1.0)]
     pub mask_weight: f64,
-    /// Network whose features are compared: weights of VGG-16, VGG-19, `AlexNet` or `SqueezeNet` 1.1
+    /// Network whose features are compared: weights of VGG-16, VGG-19, AlexNet or SqueezeNet 1.1
     /// (.pth, .safetensors, ncnn .param)
     #[arg(long, value_name = "FILE")]
     pub features: Option<PathBuf>,
@@ -84,6 +85,9 @@ pub struct TrainOptions {
     /// Channels of the critic's first convolution
     #[arg(long, default_value_t = 64)]
     pub critic_channels: usize,
+    /// Numbers that the generator computes with; weights stay f32
+    #[arg(long, value_enum, default_value_t)]
+    pub precision: Precision,
     /// How much of the moving average of the weights is kept at each step
     #[arg(long, default_value_t = 0.999)]
     pub average: f64,
@@ -110,7 +114,7 @@ pub struct TrainOptions {
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// How far crops are bent, where `warp` says that they are.
-    #[arg(skip)]
+    #[arg(skip = Warp::GENTLE)]
     pub warp_by: Warp,
     /// The degradation itself, once it was found; so a recipe needs no second file.
     #[arg(skip)]
@@ -194,6 +198,30 @@ impl TrainOptions {
     }
 }
 
+/// Numbers that a network computes with while it learns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// 32 bit.
+    #[default]
+    F32,
+    /// 16 bit of which 5 are the exponent.
+    F16,
+    /// 16 bit of which 8 are the exponent, as in `F32`.
+    Bf16,
+}
+
+impl Precision {
+    /// As Burn calls it; `None` for what weights are anyway.
+    pub(super) const fn kind(self) -> Option<DType> {
+        match self {
+            Self::F32 => None,
+            Self::F16 => Some(DType::F16),
+            Self::Bf16 => Some(DType::BF16),
+        }
+    }
+}
+
 /// Crops of one side for the first part of a run: `16@0.3`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -208,9 +236,9 @@ impl FromStr for CropStage {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text.split_once('@').and_then(|(crop, until)| {
-            Some((crop.parse().ok()?, until.parse().ok()?))
-        });
+        let parts = text
+            .split_once('@')
+            .and_then(|(crop, until)| Some((crop.parse().ok()?, until.parse().ok()?)));
         match parts {
             Some((crop, until)) if (0.0..=1.0).contains(&until) => Ok(Self { crop, until }),
             _ => Err(format!("{text:?} is not a side and a share like 16@0.3")),
@@ -294,9 +322,10 @@ mod tests {
         .unwrap();
         let text = toml::to_string(&options).unwrap();
         assert_eq!(toml::from_str::<TrainOptions>(&text).unwrap(), options, "{text}");
-        assert_eq!([0, 24, 25, 49, 50, 99].map(|step| options.crop_at(step)), [
-            16, 16, 24, 24, 32, 32
-        ]);
+        assert_eq!(
+            [0, 24, 25, 49, 50, 99].map(|step| options.crop_at(step)),
+            [16, 16, 24, 24, 32, 32]
+        );
     }
 
     #[test]

@@ -56,9 +56,11 @@ pub fn range_test(
 }
 
 fn found(points: Vec<(f64, f64)>) -> Search {
-    let lowest = points.iter().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(RATES.0, |point| point.0);
-    // Over several points: the slope of two neighbours is mostly chance.
+    /// Slopes are over several points, as that of two neighbours is mostly chance; so is a mean of
+    /// fewer losses.
     const SPAN: usize = 8;
+    let settled = points.iter().skip(SPAN - 1);
+    let lowest = settled.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(RATES.0, |point| point.0);
     let falls = points.windows(SPAN).filter(|window| window[SPAN - 1].0 <= lowest);
     let slope = |window: &&[(f64, f64)]| {
         (window[SPAN - 1].1 - window[0].1) / (window[SPAN - 1].0 / window[0].0).ln()

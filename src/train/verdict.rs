@@ -206,7 +206,8 @@ fn squared(a: &RgbImage, b: &RgbImage, counts: impl Fn(usize) -> bool) -> Option
     let (mut sum, mut count) = (0.0, 0_usize);
     let pixels = a.pixels().zip(b.pixels()).enumerate().filter(|(index, _)| counts(*index));
     for (_, (a, b)) in pixels {
-        sum += a.0.iter().zip(b.0).map(|(a, b)| (f64::from(*a) - f64::from(b)).powi(2)).sum::<f64>();
+        sum +=
+            a.0.iter().zip(b.0).map(|(a, b)| (f64::from(*a) - f64::from(b)).powi(2)).sum::<f64>();
         count += 3;
     }
     (count > 0).then(|| sum / count as f64)
@@ -256,10 +257,7 @@ mod tests {
         ];
         let verdict = judged(rows.clone(), Measure::Psnr);
         assert!(verdict.is_better && verdict.better_on == 2, "{}", verdict.sentence);
-        assert_eq!(
-            verdict.sentence,
-            "better than the base on 2 of 3 held-out photos, +0.27 dB"
-        );
+        assert_eq!(verdict.sentence, "better than the base on 2 of 3 held-out photos, +0.27 dB");
         // The same rows by features: worse on all.
         let verdict = judged(rows, Measure::FeatureDistance);
         assert!(!verdict.is_better && verdict.better_on == 0, "{}", verdict.sentence);

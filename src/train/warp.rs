@@ -27,11 +27,13 @@ pub struct Warp {
     pub perspective: f32,
     /// How far the crop may move beyond its place along each axis, over its side, 0 to 1.
     pub shift: f32,
-    /// How often a crop is warped at all, 0 to 1.
-    pub probability: f32,
 }
 
 impl Warp {
+    /// What a photographer could have taken as well.
+    pub const GENTLE: Self =
+        Self { rotate: 10.0, zoom: 0.1, shear: 0.05, perspective: 0.05, shift: 0.05 };
+
     /// Whether every number is in its range.
     ///
     /// # Errors
@@ -43,7 +45,6 @@ impl Warp {
             ("shear", self.shear, 1.0),
             ("perspective", self.perspective, 0.2),
             ("shift", self.shift, 1.0),
-            ("probability", self.probability, 1.0),
         ];
         match bounds.into_iter().find(|(_, value, most)| !(0.0..=*most).contains(value)) {
             None => Ok(()),
@@ -53,7 +54,7 @@ impl Warp {
         }
     }
 
-    /// A crop of `side` x `side` pixels from a random place, warped or not.
+    /// A crop of `side` x `side` pixels from a random place, warped.
     ///
     /// It is sampled with Keys' cubic (as [`crate::picture::resample`]), widened where the crop
     /// shows its part smaller, so that nothing aliases. Where it leaves the photo, it sees the
@@ -68,8 +69,7 @@ impl Warp {
             None => ((f64::from(length) - f64::from(side)) / 2.0).floor(),
         };
         let corner = [place(photo.width(), rng), place(photo.height(), rng)];
-        let warped = rng.f32() < self.probability;
-        let pose = if warped { self.pose(rng) } else { Pose::default() };
+        let pose = self.pose(rng);
         sampled(photo, side, &pose.corners(corner, f64::from(side)))
     }
 
@@ -215,10 +215,8 @@ mod tests {
 
     #[test]
     fn no_warp_gives_the_pixels_of_the_photo() {
-        let still = Warp { probability: 1.0, ..Warp::default() };
-        let never = Warp { rotate: 90.0, zoom: 1.0, shift: 1.0, ..Warp::default() };
-        for (seed, warp) in (0..20).flat_map(|seed| [(seed, still), (seed, never)]) {
-            let crop = warp.crop(&photo(), 16, &mut Rng::with_seed(seed));
+        for seed in 0..20 {
+            let crop = Warp::default().crop(&photo(), 16, &mut Rng::with_seed(seed));
             let mut rng = Rng::with_seed(seed);
             let (x, y) = (rng.u32(..=44), rng.u32(..=34));
             assert!(crop == image::imageops::crop_imm(&photo(), x, y, 16, 16).to_image());
@@ -277,14 +275,8 @@ mod tests {
 
     #[test]
     fn seeds_draw_again_and_no_photo_is_too_small() {
-        let warp = Warp {
-            rotate: 180.0,
-            zoom: 3.0,
-            shear: 1.0,
-            perspective: 0.2,
-            shift: 1.0,
-            probability: 1.0,
-        };
+        let warp = Warp { rotate: 180.0, zoom: 3.0, shear: 1.0, perspective: 0.2, shift: 1.0 };
+        Warp::GENTLE.check().unwrap();
         warp.check().unwrap();
         let draw = |seed| warp.crop(&photo(), 24, &mut Rng::with_seed(seed));
         assert!(draw(1) == draw(1) && draw(1) != draw(2));
@@ -297,7 +289,7 @@ mod tests {
             Warp { rotate: 181.0, ..Warp::default() },
             Warp { zoom: f32::NAN, ..Warp::default() },
             Warp { perspective: 0.25, ..Warp::default() },
-            Warp { probability: -0.1, ..Warp::default() },
+            Warp { shift: -0.1, ..Warp::default() },
         ] {
             assert!(bad.check().is_err(), "{bad:?}");
         }

@@ -176,8 +176,9 @@ pub(super) fn ribbon(line: &[Point], half: impl FnMut(usize) -> f32) -> Vec<Poin
         let reach = sign * widths[index] / dx.hypot(dy).max(1e-6);
         [line[index][0] - dy * reach, line[index][1] + dx * reach]
     };
-    let forth = (0..line.len()).map(|index| side(index, 1.0));
-    let back = (0..line.len()).rev().map(|index| side(index, -1.0));
+    // Clockwise like the other shapes: one that ran against them would cut holes in them.
+    let forth = (0..line.len()).map(|index| side(index, -1.0));
+    let back = (0..line.len()).rev().map(|index| side(index, 1.0));
     forth.chain(back).collect()
 }
 

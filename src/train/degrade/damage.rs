@@ -134,12 +134,15 @@ impl Damage {
         let [width, height] = canvas.size();
         let along = along + between(-0.15, 0.15, rng);
         let length = between(0.2, 1.2, rng) * width.max(height);
-        let bend = between(-0.1, 0.1, rng) * length;
+        let bend = between(-0.05, 0.05, rng) * length;
         let middle = [width * rng.f32(), height * rng.f32()];
-        let line = arc(middle, along, length, bend, 3.0);
+        let mut line = arc(middle, along, length, bend, 3.0);
+        for point in &mut line {
+            *point = point.map(|value| value + between(-0.2, 0.2, rng));
+        }
         let thick = draw(self.width, rng) / 2.0;
         let mut share = 1.0;
-        let (start, end) = (between(0.02, 0.3, rng), between(0.02, 0.3, rng));
+        let (start, end) = (between(0.01, 0.15, rng), between(0.01, 0.15, rng));
         let last = line.len() as f32;
         let jumpy = rng.f32() < 0.35;
         let mut gap = 0;
@@ -197,16 +200,24 @@ impl Damage {
             point[0] -= drift * sine;
             point[1] += drift * cosine;
         }
-        // Wide where a flake is gone, a hair where the paper is only bent.
         let mut share = rng.f32();
-        let mut flake = 0.0_f32;
         let crease = ribbon(&line, |_| {
             share = (share + between(-0.25, 0.25, rng)).clamp(0.1, 1.0);
-            flake = if rng.f32() < 0.015 { between(1.0, 2.5, rng) } else { 0.8 * flake };
-            (0.4 * share + flake) * thick + 0.15
+            0.4 * share * thick + 0.15
         });
+        let mut bare = PathBuilder::new();
+        outline(&mut bare, &crease);
+        // Where it was bent hardest, flakes have come off.
+        for point in line {
+            if rng.f32() < 0.03 {
+                let radius = thick * between(0.5, 2.0, rng);
+                let aside = between(-0.6, 0.6, rng) * radius;
+                let flake = [point[0] - aside * sine, point[1] + aside * cosine];
+                outline(&mut bare, &speck(flake, radius, rng));
+            }
+        }
         let colour = pale(205.0, 245.0, rng);
-        if let Some(path) = polygon(&crease) {
+        if let Some(path) = bare.finish() {
             canvas.fill(&path, strength, paper(colour, 10.0, rng));
         }
     }
@@ -310,9 +321,11 @@ impl Damage {
         let [width, height] = canvas.size();
         let radius = draw(self.size, rng) * width.min(height);
         let middle = [width * rng.f32(), height * rng.f32()];
-        let border = wobble(4, 0.16, rng);
-        let patches = wobble(6, 0.3, rng);
+        let border = wobble(6, 0.2, rng);
+        let (columns, rows) = (wobble(5, 0.5, rng), wobble(5, 0.5, rng));
         let soft = between(0.06, 0.5, rng);
+        // Where the liquid dried last.
+        let edge = soft.min(between(0.06, 0.15, rng));
         let rim = between(0.0, 0.8, rng);
         let flat_part = between(0.35, 0.8, rng);
         let cover = |[x, y]: Point| {
@@ -325,11 +338,13 @@ impl Damage {
             }
             let rise = (depth / soft).min(1.0);
             let smooth = rise * rise * (3.0 - 2.0 * rise);
-            let ring = (-((depth - soft) / (0.4 * soft)).powi(2)).exp();
-            let mottled = wave(&patches, TAU * away / radius + angle).clamp(0.5, 1.0);
+            let ring = (-((depth - edge) / (0.6 * edge)).powi(2)).exp();
+            let (along, down) = (dx / radius, dy / radius);
+            let patchy = wave(&columns, 2.0 * along + down) + wave(&rows, 2.0 * down - along);
+            let mottled = (0.5 * patchy).clamp(0.4, 1.2);
             (smooth * (flat_part * mottled + rim * ring)).min(1.0)
         };
-        let reach = 2.0 * radius;
+        let reach = radius * (1.0 + border.iter().map(|[height, _]| height).sum::<f32>());
         let frame = [middle[0] - reach, middle[1] - reach, middle[0] + reach, middle[1] + reach];
         let strength = draw(self.strength, rng);
         if rng.f32() < 0.8 {
