@@ -293,7 +293,7 @@ fn models_with_wrong_types_shapes_and_strange_words() {
     extra.push(("evil\n\x1b[31m".to_owned(), vec![1]));
     for (name, channels, dtype, shapes, architecture) in [
         ("zero.safetensors", 0, Dtype::F32, shapes(0), "residual"),
-        ("half.safetensors", 4, Dtype::F16, shapes(4), "residual"),
+        ("brain.safetensors", 4, Dtype::BF16, shapes(4), "residual"),
         ("nobias.safetensors", 4, Dtype::F32, without_bias, "residual"),
         ("extra.safetensors", 4, Dtype::F32, extra, "residual"),
         ("words.safetensors", 4, Dtype::F32, shapes(4), "two\nlines"),

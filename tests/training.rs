@@ -294,8 +294,8 @@ fn degrade_marks_a_photo_and_writes_the_exact_mask() {
         assert!(!path("new.png").exists() && !path("new-mask.png").exists());
     };
     let damage = ["--recipe", "damage"];
-    refused("new.png", "mask.png", &damage, "already exists");
-    refused("marked.png", "new-mask.png", &damage, "already exists");
+    refused("new.png", "mask.png", &damage, "exists already");
+    refused("marked.png", "new-mask.png", &damage, "exists already");
     refused("new.png", "new-mask.png", &["--recipe", "noise"], "makes no mask");
     refused("new.png", "./photos/../new.png", &damage, "two different names");
     refused("new.png", "new-mask.jpg", &damage, "cannot be a JPEG");

@@ -173,6 +173,7 @@ impl Model {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use burn::tensor::Tensor;
 
     #[test]
     fn every_shipped_model_loads_on_the_cpu() {
@@ -209,5 +210,74 @@ mod tests {
             let error = Model::from_bytes("liar", bytes.into()).unwrap_err();
             assert!(matches!(error, Error::Model { .. }), "{error}");
         }
+    }
+
+    #[test]
+    fn every_kind_of_network_goes_into_a_file_and_back() {
+        use crate::net::{
+            blocks::ActivationKind,
+            enhancenet::{EnhanceNetConfig, EnhanceNetKind},
+            residual::{ResidualConfig, Upsampler},
+            slots,
+            unet::UnetConfig,
+        };
+        let device = Device::flex();
+        let residual = |batch_norm, activation, upsampler| {
+            let (channels, blocks, scale) = (4, 2, 2);
+            let config =
+                ResidualConfig { channels, blocks, batch_norm, activation, upsampler, scale };
+            NetworkConfig::Residual(config)
+        };
+        let unet = UnetConfig { width: 4, blocks: [1; 4], batch_norm: true, scale: 4, mask: true };
+        let plain = EnhanceNetConfig { kind: EnhanceNetKind::Plain, channels: 4, blocks: 1 };
+        for config in [
+            residual(true, ActivationKind::PRelu, Upsampler::SubPixel),
+            residual(false, ActivationKind::LeakyRelu { slope: 0.2 }, Upsampler::Direct),
+            residual(false, ActivationKind::PReluPerChannel, Upsampler::Direct),
+            NetworkConfig::Unet(unet),
+            NetworkConfig::EnhanceNet(plain),
+            NetworkConfig::SrganKeras,
+        ] {
+            let network = config.init(&device);
+            let model = Model::of("test", config, &network).unwrap();
+            assert_eq!((model.config(), model.scale()), (config, network.scale()));
+            assert_eq!(model.takes_mask(), network.takes_mask());
+            let read = model.trainable(&device).unwrap();
+            let numbers = |network: &Network| -> Vec<Vec<f32>> {
+                let values = slots::values(network).into_iter();
+                values.map(|value| value.into_data().try_into_vec().unwrap()).collect()
+            };
+            assert!(numbers(&network) == numbers(&read), "{config:?}");
+        }
+    }
+
+    #[test]
+    fn weights_of_16_bit_are_read() {
+        use half::f16;
+        use safetensors::{Dtype, SafeTensors, serialize, tensor::TensorView};
+        let whole = SafeTensors::deserialize(SHIPPED[0].weights).unwrap();
+        let (_, header) = SafeTensors::read_metadata(SHIPPED[0].weights).unwrap();
+        let halves: Vec<(String, Vec<usize>, Vec<u8>)> = whole
+            .iter()
+            .map(|(name, view)| {
+                let floats = view
+                    .data()
+                    .chunks_exact(4)
+                    .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+                let bytes = floats.flat_map(|value| f16::from_f32(value).to_le_bytes()).collect();
+                (name.to_owned(), view.shape().to_vec(), bytes)
+            })
+            .collect();
+        let views = halves.iter().map(|(name, shape, bytes)| {
+            (name.as_str(), TensorView::new(Dtype::F16, shape.clone(), bytes).unwrap())
+        });
+        let bytes = serialize(views, header.metadata().clone()).unwrap();
+        let device = Device::flex();
+        let input = Tensor::<4>::ones([1, 3, 9, 9], &device) * 0.4;
+        let answer = |model: Model| model.on(&device).unwrap().forward(input.clone());
+        let half = answer(Model::from_bytes("half", bytes.into()).unwrap());
+        let whole = answer(Model::find("starter").unwrap());
+        let difference = (half - whole).abs().max().into_scalar::<f32>();
+        assert!(difference > 0.0 && difference < 2e-3, "{difference}");
     }
 }
