@@ -299,7 +299,13 @@ fn degrade_marks_a_photo_and_writes_the_exact_mask() {
     refused("new.png", "new-mask.png", &["--recipe", "noise"], "makes no mask");
     refused("new.png", "./photos/../new.png", &damage, "two different names");
     refused("new.png", "new-mask.jpg", &damage, "cannot be a JPEG");
-    refused("new.png", "photos/00.png", &["--recipe", "damage", "--overwrite"], "");
+    refused("new.png", "missing/mask.png", &damage, "missing");
+    refused(
+        "new.png",
+        "photos/00.png",
+        &["--recipe", "damage", "--overwrite"],
+        "would replace the photo",
+    );
     assert!(image::open(&photo).unwrap().into_rgb8() == original);
     let again = degrade("marked.png", "mask.png", &["--recipe", "damage", "--overwrite"]);
     assert!(again.status.success(), "{}", stderr(&again));

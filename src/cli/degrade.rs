@@ -55,14 +55,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let worse = recipe.apply(&pixels, scale, &mut fastrand::Rng::with_seed(arguments.seed))?;
     let existing = if arguments.overwrite { Existing::Replace } else { Existing::Refuse };
     let size = worse.picture.dimensions();
-    write(&arguments.output, size, ColorType::Rgb8, worse.picture.into_raw(), existing)?;
+    let mut files =
+        vec![begin(&arguments.output, size, ColorType::Rgb8, worse.picture.into_raw())?];
     if let Some((path, mask)) = arguments.mask.as_ref().zip(worse.mask) {
-        write(path, size, ColorType::L8, mask.into_raw(), existing)?;
+        files.push(begin(path, size, ColorType::L8, mask.into_raw())?);
+    }
+    for file in files {
+        let written = file.finish(existing)?;
+        tell(&format!("{} ({} x {} pixels)", written.display(), size.0, size.1));
     }
     Ok(())
 }
 
-/// Finds out what would fail after the first of two files was written.
+/// Finds out what would fail when the work is done.
 fn check_outputs(arguments: &Arguments, recipe: &Recipe) -> Result<()> {
     let outputs = std::iter::once(&arguments.output).chain(&arguments.mask);
     for path in outputs {
@@ -102,17 +107,15 @@ fn place(path: &Path) -> PathBuf {
     folder.join(path.file_name().unwrap_or_default())
 }
 
-fn write(
+/// A file that gets its name when it is finished.
+fn begin(
     path: &Path,
     (width, height): (u32, u32),
     color: ColorType,
     pixels: Vec<u8>,
-    existing: Existing,
-) -> Result<()> {
+) -> Result<PictureWriter> {
     let header = Header { width, height, color, metadata: Metadata::default() };
     let mut writer = PictureWriter::create(path, header)?;
     writer.push(pixels)?;
-    let written = writer.finish(existing)?;
-    tell(&format!("{} ({width} x {height} pixels)", written.display()));
-    Ok(())
+    Ok(writer)
 }

@@ -449,8 +449,8 @@ impl FeatureDistance {
     /// The distance as one number, the mean over `n`; as a loss it has gradients for both.
     #[must_use]
     pub fn forward(&self, a: Tensor<4>, b: Tensor<4>) -> Tensor<1> {
-        let means = self.maps(a, b).into_iter().map(Tensor::mean);
-        Tensor::cat(means.collect(), 0).sum()
+        let start = Tensor::zeros([1], &a.device());
+        self.maps(a, b).into_iter().fold(start, |sum, map| sum + map.mean())
     }
 }
 
