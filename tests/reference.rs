@@ -11,6 +11,8 @@ use pixmend::{
     restore::{Monitor, Mosaic, Patch, UpscaleOptions, evaluate::evaluate, strips, upscale},
 };
 
+use crate::support::{pixmend, stderr};
+
 fn data() -> PathBuf {
     std::env::var_os("PIXMEND_DATA").expect("PIXMEND_DATA names the folder of test data").into()
 }
@@ -139,4 +141,36 @@ fn set5_scores_what_the_starter_was_measured_at() {
     // The protocol: bicubic interpolation scores what papers print.
     assert!((evaluation.bicubic.psnr - 28.43).abs() < 0.01, "{}", evaluation.bicubic.psnr);
     assert!((evaluation.bicubic.ssim - 0.8113).abs() < 0.0005, "{}", evaluation.bicubic.ssim);
+}
+
+#[test]
+#[ignore = "needs PIXMEND_DATA"]
+fn a_run_by_features_textures_and_a_critic_learns_and_is_judged_by_features() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("look.safetensors");
+    let squeezenet = data().join("weights/squeezenet_v1.1.param");
+    let mut command = pixmend();
+    command.arg("train").arg(data().join("train/elem")).arg("-o").arg(&output);
+    command.args(["--base", "new", "--channels", "8", "--blocks", "1", "--device", "cpu"]);
+    command.args(["--steps", "40", "--validate-every", "20", "--batch", "4", "--crop", "16"]);
+    command.args(["--rate", "0.003", "--average", "0.9", "--features"]).arg(&squeezenet);
+    command.args(["--perceptual", "fire3=0.01,fire5=0.01", "--texture", "relu1=0.01"]);
+    command.args(["--adversarial", "0.001", "--critic-channels", "4", "--total-variation", "1e-4"]);
+    let run = command.arg("--json-events").output().unwrap();
+    assert!(run.status.success(), "{}", stderr(&run));
+    let last = run.stdout.split(|byte| *byte == b'\n').rfind(|line| !line.is_empty()).unwrap();
+    let finished: serde_json::Value = serde_json::from_slice(last).unwrap();
+    let verdict = &finished["verdict"];
+    assert_eq!(verdict["measure"], "feature_distance", "{verdict}");
+    let distance = |model: &str| verdict[model]["distance"].as_f64().unwrap();
+    assert!(distance("tuned") < distance("base"), "{verdict}");
+    assert!(verdict["sentence"].as_str().unwrap().contains("feature distance"), "{verdict}");
+
+    // A layer that the network does not have is named with those that it has.
+    let mut command = pixmend();
+    command.arg("train").arg(data().join("train/elem")).arg("-o").arg(folder.path().join("x.st"));
+    command.args(["--device", "cpu", "--perceptual", "pool9=1", "--features"]).arg(&squeezenet);
+    let refused = command.output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("has no layer pool9"), "{}", stderr(&refused));
 }

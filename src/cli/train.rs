@@ -229,12 +229,15 @@ fn show(report: &StepReport, trainer: &Trainer, first: u64, json: bool) -> Resul
         tell("diverging: went back to the last good state and halved the rate");
     }
     if let Some(psnr) = report.validation {
+        let distance = trainer.history().last().and_then(|point| point.distance);
+        let distance = distance.map(|distance| format!(", feature distance {distance:.4}"));
         tell(&format!(
-            "step {} of {}: loss {:.5}, {psnr:.3} dB ({:+.3} to the base), {:.2} steps/s",
+            "step {} of {}: loss {:.5}, {psnr:.3} dB ({:+.3} to the base){}, {:.2} steps/s",
             report.step,
             trainer.options().steps,
             report.loss,
             psnr - trainer.base_psnr(),
+            distance.unwrap_or_default(),
             trainer.speed(report.step - first)
         ));
     }

@@ -18,100 +18,100 @@ use crate::error::{Error, Result};
 #[serde(default, deny_unknown_fields)]
 pub struct TrainOptions {
     /// Steps of the whole run
-    #[arg(long, default_value_t = 2000)]
+    #[arg(long, default_value_t = 2000, help_heading = "Learning")]
     pub steps: u64,
     /// Pairs of crops that go through the network together
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = 16, help_heading = "Learning")]
     pub batch: usize,
     /// Batches that a step learns from together: as a larger batch, with the memory of one
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, help_heading = "Learning")]
     pub accumulate: usize,
     /// Side of the small crops in pixels
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 32, help_heading = "Learning")]
     pub crop: u32,
     /// Smaller crops first, until a share of the steps is done: 16@0.3,24@0.6
-    #[arg(long, value_name = "SIDE@SHARE", value_delimiter = ',')]
+    #[arg(long, value_name = "SIDE@SHARE", value_delimiter = ',', help_heading = "Learning")]
     pub progressive: Vec<CropStage>,
     /// Highest learning rate
-    #[arg(long, default_value_t = 2e-4)]
+    #[arg(long, default_value_t = 2e-4, help_heading = "Learning")]
     pub rate: f64,
     /// Steps that the rate takes to rise
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, help_heading = "Learning")]
     pub warm_up: u64,
     /// How the rate changes
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, help_heading = "Learning")]
     pub schedule: Schedule,
     /// Rate of the network's first layers over that of its last ones; those between learn at rates
     /// between
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, help_heading = "Learning")]
     pub backbone_rate: f64,
     /// Weights for the encoder of a U-Net: ResNet-34 of torchvision (.pth, .safetensors)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Learning")]
     pub encoder: Option<PathBuf>,
     /// First steps in which only the last layers learn
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, help_heading = "Learning")]
     pub freeze: u64,
     /// What is made small on pixels
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, help_heading = "Losses")]
     pub loss: Pixels,
     /// Weight of the loss on pixels
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, help_heading = "Losses")]
     pub pixel_weight: f64,
     /// What a pixel inside the mask counts, where one outside counts 1
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, help_heading = "Losses")]
     pub mask_weight: f64,
     /// Network whose features are compared: weights of VGG-16, VGG-19, AlexNet or SqueezeNet 1.1
     /// (.pth, .safetensors, ncnn .param)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Losses")]
     pub features: Option<PathBuf>,
     /// Layers whose features should be equal, each with its weight: pool2=0.2,pool5=0.02
-    #[arg(long, value_name = "LAYER=WEIGHT", value_delimiter = ',')]
+    #[arg(long, value_name = "LAYER=WEIGHT", value_delimiter = ',', help_heading = "Losses")]
     pub perceptual: Vec<WeightedLayer>,
     /// Layers whose Gram matrices should be equal, each with its weight: conv1_1=3e-7
-    #[arg(long, value_name = "LAYER=WEIGHT", value_delimiter = ',')]
+    #[arg(long, value_name = "LAYER=WEIGHT", value_delimiter = ',', help_heading = "Losses")]
     pub texture: Vec<WeightedLayer>,
     /// Side in pixels of the result of the pieces whose Gram matrices are compared; 0 for the whole
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = 16, help_heading = "Losses")]
     pub texture_patch: u32,
     /// Weight of the total variation of the result
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, help_heading = "Losses")]
     pub total_variation: f64,
     /// Weight of the critic's opinion; 0.001 in SRGAN
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, help_heading = "Losses")]
     pub adversarial: f64,
     /// Which critic
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, help_heading = "Losses")]
     pub critic: CriticKind,
     /// Channels of the critic's first convolution
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 64, help_heading = "Losses")]
     pub critic_channels: usize,
     /// Numbers that the generator computes with; weights stay f32
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, help_heading = "Learning")]
     pub precision: Precision,
     /// How much of the moving average of the weights is kept at each step
-    #[arg(long, default_value_t = 0.999)]
+    #[arg(long, default_value_t = 0.999, help_heading = "Learning")]
     pub average: f64,
     /// Largest norm of the gradients together
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, help_heading = "Learning")]
     pub clip: f64,
     /// How pictures are made worse: bicubic, srgan, blind, jpeg, noise, grey, watermark, damage, or
     /// a TOML file
-    #[arg(long, value_name = "NAME|FILE", default_value = "bicubic")]
+    #[arg(long, value_name = "NAME|FILE", default_value = "bicubic", help_heading = "Photos")]
     pub degradation: String,
     /// Share of crops that are turned, sheared and bent at random
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, help_heading = "Photos")]
     pub warp: f32,
     /// Share of the photos that choose the best weights
-    #[arg(long, default_value_t = 0.20)]
+    #[arg(long, default_value_t = 0.20, help_heading = "Photos")]
     pub validation_share: f64,
     /// Share of the photos that give the verdict
-    #[arg(long, default_value_t = 0.05)]
+    #[arg(long, default_value_t = 0.05, help_heading = "Photos")]
     pub test_share: f64,
     /// Steps from one look at the validation photos, and one checkpoint, to the next
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, help_heading = "Photos")]
     pub validate_every: u64,
     /// Decides everything that is drawn
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, help_heading = "Learning")]
     pub seed: u64,
     /// How far crops are bent, where `warp` says that they are.
     #[arg(skip = Warp::GENTLE)]
