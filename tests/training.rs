@@ -190,6 +190,34 @@ fn a_run_that_was_killed_goes_on_with_the_same_losses() {
     assert!(stderr(&refused).contains("exists already"), "{}", stderr(&refused));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_full_disk_ends_a_run_and_leaves_its_last_checkpoint_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = photos(folder.path(), 6);
+    let output = folder.path().join("model.safetensors");
+    let checkpoint = beside(&output, "checkpoint");
+    let options = ["--steps", "20", "--validate-every", "5"];
+    let stopped = train(&photos, &output, &[&options[..], &["--minutes", "0"]].concat()).output();
+    assert!(stopped.unwrap().status.success());
+    let whole = fs::read(&checkpoint).unwrap();
+
+    // Files may not grow beyond 8 KiB: to a program that is what a full disk looks like.
+    let resume = train(&photos, &output, &["--resume"]);
+    let mut limited = Command::new("sh");
+    limited.args(["-c", r#"trap "" XFSZ; ulimit -f 16; exec "$0" "$@""#]);
+    let run = limited.arg(resume.get_program()).args(resume.get_args()).output().unwrap();
+    assert_eq!(run.status.code(), Some(1), "{}", stderr(&run));
+    assert!(stderr(&run).contains("full"), "{}", stderr(&run));
+    assert!(whole.len() > 8192 && fs::read(&checkpoint).unwrap() == whole);
+    let left = files(folder.path());
+    assert!(left.iter().all(|name| !name.contains("tmp")), "{left:?}");
+
+    let resumed = train(&photos, &output, &["--resume"]).output().unwrap();
+    assert!(resumed.status.success(), "{}", stderr(&resumed));
+    assert_eq!(losses(&events(&resumed.stdout)).last().unwrap().0, 20);
+}
+
 #[test]
 fn a_rate_far_too_high_is_rolled_back_and_ends_in_words() {
     let folder = tempfile::tempdir().unwrap();
