@@ -3,7 +3,7 @@
 //! Both are computed on luma (ITU-R BT.601, 16 to 235, kept in floating point)
 //! of 8-bit pictures, with `shave` pixels cut from every border.
 
-use image::RgbImage;
+use image::{GrayImage, RgbImage};
 
 /// PSNR in decibels and SSIM of one picture, or means of several.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -34,6 +34,89 @@ impl Score {
             ssim: scores.iter().map(|score| score.ssim).sum::<f64>() / count,
         })
     }
+}
+
+/// All that is measured on one picture, or means of several.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Figures {
+    /// On luma.
+    #[serde(flatten)]
+    pub score: Score,
+    /// Mean squared error of red, green and blue, where white is 255.
+    pub mse: f64,
+    /// PSNR in dB of red, green and blue inside the mask, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inside: Option<f64>,
+    /// Distance of features, where a network for them was given; less is better.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distance: Option<f64>,
+}
+
+/// An answer that equals the original has an infinite PSNR, with which no mean can be made.
+const PERFECT: f64 = 100.0;
+
+impl Figures {
+    /// Of pictures as for [`Score::of`]. Papers shave as many pixels as the picture was enlarged
+    /// times, and none where it was not. The `mask` has the size before the enlargement; one of another size
+    /// does not count.
+    #[must_use]
+    pub fn of(
+        result: &RgbImage,
+        original: &RgbImage,
+        mask: Option<&GrayImage>,
+        scale: u32,
+    ) -> Self {
+        let score = Score::of(result, original, shaved(scale));
+        let (width, height) = result.dimensions();
+        let fits =
+            |mask: &&GrayImage| (mask.width() * scale, mask.height() * scale) == (width, height);
+        let inside = mask.filter(fits).and_then(|mask| {
+            squared(result, original, |i| {
+                let (x, y) = (i as u32 % width, i as u32 / width);
+                mask.get_pixel(x / scale, y / scale).0[0] > 0
+            })
+        });
+        Self {
+            score: Score { psnr: score.psnr.min(PERFECT), ..score },
+            mse: squared(result, original, |_| true).unwrap_or(0.0),
+            inside: inside.map(|mse| (10.0 * (255.0 * 255.0 / mse).log10()).min(PERFECT)),
+            distance: None,
+        }
+    }
+
+    /// The means; `None` of nothing.
+    #[must_use]
+    pub fn mean(all: &[Self]) -> Option<Self> {
+        let scores: Vec<Score> = all.iter().map(|figures| figures.score).collect();
+        let mean = |values: Vec<f64>| {
+            (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+        };
+        Some(Self {
+            score: Score::mean(&scores)?,
+            mse: mean(all.iter().map(|figures| figures.mse).collect())?,
+            inside: mean(all.iter().filter_map(|figures| figures.inside).collect()),
+            distance: mean(all.iter().filter_map(|figures| figures.distance).collect()),
+        })
+    }
+}
+
+/// Border pixels that do not count for pictures enlarged `scale` times.
+#[must_use]
+pub const fn shaved(scale: u32) -> u32 {
+    if scale == 1 { 0 } else { scale }
+}
+
+/// Mean squared error of the pixels that count, by their place in reading order; `None` if none
+/// does.
+fn squared(a: &RgbImage, b: &RgbImage, counts: impl Fn(usize) -> bool) -> Option<f64> {
+    let (mut sum, mut count) = (0.0, 0_usize);
+    let pixels = a.pixels().zip(b.pixels()).enumerate().filter(|(index, _)| counts(*index));
+    for (_, (a, b)) in pixels {
+        sum +=
+            a.0.iter().zip(b.0).map(|(a, b)| (f64::from(*a) - f64::from(b)).powi(2)).sum::<f64>();
+        count += 3;
+    }
+    (count > 0).then(|| sum / count as f64)
 }
 
 /// One plane of luma, 16 to 235.
@@ -166,5 +249,19 @@ mod tests {
         }
         assert!(Score::of(&b, &a, 4).psnr.is_infinite());
         assert!(Score::of(&b, &a, 3).psnr.is_finite());
+    }
+
+    #[test]
+    fn errors_are_counted_inside_the_mask_only() {
+        let a = RgbImage::from_fn(16, 12, |x, _| image::Rgb([10 * (x % 4) as u8, 0, 0]));
+        let b = RgbImage::new(16, 12);
+        let mask = GrayImage::from_fn(16, 12, |x, _| image::Luma([u8::from(x % 4 == 3)]));
+        let figures = Figures::of(&a, &b, Some(&mask), 1);
+        assert!((figures.mse - (100.0 + 400.0 + 900.0) / 12.0).abs() < 1e-9);
+        let expected = 10.0 * (255.0_f64.powi(2) / 300.0).log10();
+        assert!((figures.inside.unwrap() - expected).abs() < 1e-9);
+        assert_eq!(Figures::of(&a, &b, Some(&GrayImage::new(16, 12)), 1).inside, None);
+        let equal = Figures::of(&a, &a, Some(&mask), 1);
+        assert_eq!((equal.mse, equal.inside, equal.score.psnr), (0.0, Some(100.0), 100.0));
     }
 }

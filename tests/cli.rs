@@ -162,6 +162,21 @@ fn eval_scores_pictures_it_is_given() {
     let mean = (psnr(&pictures[0]) + psnr(&pictures[1])) / 2.0;
     assert!((psnr(&result["mean"]) - mean).abs() < 1e-9);
     assert!(psnr(&result["mean"]) > psnr(&result["bicubic"]), "{result}");
+
+    // Made worse by a recipe, again and again the same.
+    let worse = |more: &[&str]| -> Value {
+        let output = run(&[&["--json", "--degradation", "blind"], more].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    assert!(psnr(&worse(&[])["bicubic"]) < psnr(&result["bicubic"]));
+    assert_eq!(worse(&["--seed", "3"]), worse(&["--seed", "3"]));
+    assert_ne!(worse(&["--seed", "3"]), worse(&["--seed", "4"]));
+    assert!(worse(&[])["mean"]["inside"].is_null());
+    // With marks, what is inside them is told apart.
+    let marked = run(&["--json", "--degradation", "damage"]);
+    let marked: Value = serde_json::from_slice(&marked.stdout).unwrap();
+    assert!(marked["mean"]["inside"].as_f64().unwrap() < psnr(&marked["mean"]), "{marked}");
     assert!(result["bicubic"]["ssim"].as_f64().unwrap() < 1.0);
 
     let text = String::from_utf8(run(&[]).stdout).unwrap();

@@ -6,9 +6,14 @@ use std::path::{Path, PathBuf};
 use image::{DynamicImage, RgbImage};
 use pixmend::{
     device::{Chosen, adapters},
+    metric::Score,
     model::Model,
     picture::{Picture, resample::shrink_exact},
-    restore::{Monitor, Mosaic, Patch, UpscaleOptions, evaluate::evaluate, strips, upscale},
+    restore::{
+        Monitor, Mosaic, Patch, UpscaleOptions,
+        evaluate::{Source, evaluate},
+        strips, upscale,
+    },
 };
 
 use crate::support::{pixmend, stderr};
@@ -128,19 +133,28 @@ fn set5_scores_what_the_starter_was_measured_at() {
         std::fs::read_to_string(data().join("starter/set5_psnr")).unwrap().trim().parse().unwrap();
     let evaluation = evaluate(
         &data().join("test/set5"),
-        None,
+        &Source::Shrunk,
+        4,
         &Model::find("starter").unwrap(),
         &Chosen::cpu(),
-        &UpscaleOptions::default(),
         None,
         |_| Ok(()),
     )
     .unwrap();
-    assert!((evaluation.mean.psnr - expected).abs() < 0.02, "{}", evaluation.mean.psnr);
-    assert!((evaluation.mean.ssim - 0.8869).abs() < 0.0005, "{}", evaluation.mean.ssim);
+    let Score { psnr, ssim } = evaluation.mean.score;
+    assert!((psnr - expected).abs() < 0.02, "{psnr}");
+    assert!((ssim - 0.8869).abs() < 0.0005, "{ssim}");
     // The protocol: bicubic interpolation scores what papers print.
-    assert!((evaluation.bicubic.psnr - 28.43).abs() < 0.01, "{}", evaluation.bicubic.psnr);
-    assert!((evaluation.bicubic.ssim - 0.8113).abs() < 0.0005, "{}", evaluation.bicubic.ssim);
+    assert!(
+        (evaluation.bicubic.score.psnr - 28.43).abs() < 0.01,
+        "{}",
+        evaluation.bicubic.score.psnr
+    );
+    assert!(
+        (evaluation.bicubic.score.ssim - 0.8113).abs() < 0.0005,
+        "{}",
+        evaluation.bicubic.score.ssim
+    );
 }
 
 #[test]

@@ -2,17 +2,18 @@
 
 use std::path::PathBuf;
 
+use fastrand::Rng;
+use image::RgbImage;
+
 use super::{print_json, print_line};
 use crate::{
     device::Chosen,
-    error::Result,
-    metric::Score,
+    error::{Error, Result},
+    metric::{self, Figures},
     model::{Model, features::Perceptual},
-    restore::{
-        UpscaleOptions,
-        evaluate::{Distance, evaluate},
-    },
+    restore::evaluate::{Source, evaluate},
     settings::DEFAULT_MODEL,
+    train::degrade::Recipe,
 };
 
 /// Arguments of `pixmend eval`.
@@ -27,9 +28,15 @@ pub struct Arguments {
     /// Folder of the small pictures, under the same names [default: made by bicubic shrinking]
     #[arg(long, value_name = "DIR")]
     lr: Option<PathBuf>,
-    /// How many times the originals are larger than the small pictures
-    #[arg(long, default_value_t = 4)]
-    scale: u32,
+    /// How the pictures that the model is given are made worse: as for `degrade`
+    #[arg(long, value_name = "NAME|FILE", conflicts_with = "lr")]
+    degradation: Option<String>,
+    /// Draws the same degradations again
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// How many times the originals are larger than the small pictures [default: the model's scale]
+    #[arg(long)]
+    scale: Option<u32>,
     /// auto, gpu, cpu or the name of an adapter
     #[arg(long, value_name = "NAME", default_value = "auto")]
     device: String,
@@ -59,37 +66,67 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         .map(|features| Perceptual::open(features, arguments.lpips.as_deref()))
         .transpose()?;
     let device = Chosen::by_name(&arguments.device)?;
-    let options = UpscaleOptions { scale: f64::from(arguments.scale), tile: None };
-    let line = |name: &str, score: Score, bicubic: Score, distance: Option<Distance>| {
-        let distance = distance.map_or_else(String::new, |Distance { model, bicubic }| {
-            format!(" {model:>10.4} {bicubic:>8.4}")
-        });
-        format!(
-            "{name:<20} {:>8.3} {:>8.4} {:>10.3} {:>8.4}{distance}",
-            score.psnr, score.ssim, bicubic.psnr, bicubic.ssim
-        )
+    let scale = arguments.scale.unwrap_or_else(|| model.scale());
+    let recipe = arguments.degradation.as_deref().map(Recipe::find).transpose()?;
+    let masks = recipe.as_ref().is_some_and(Recipe::masks);
+    if model.takes_mask() && !masks {
+        return Err(Error::Setting(format!(
+            "the model {} fills masks: name a --degradation that has them (watermark, damage)",
+            model.name()
+        )));
+    }
+    let made = |original: &RgbImage, index: usize| {
+        let mut rng = Rng::with_seed(arguments.seed.wrapping_add(index as u64));
+        let recipe = recipe.clone().unwrap_or_default();
+        recipe.apply(original, scale, &mut rng).map(|worse| (worse.picture, worse.mask))
+    };
+    let source = match (&arguments.lr, &recipe) {
+        (Some(folder), _) => Source::Folder(folder),
+        (None, Some(_)) => Source::Made(&made),
+        (None, None) => Source::Shrunk,
+    };
+
+    let line = |name: &str, model: &Figures, before: &Figures| {
+        let mut line = format!("{name:<20}");
+        for figures in [model, before] {
+            line += &format!(" {:>9.3} {:>8.4}", figures.score.psnr, figures.score.ssim);
+            let optional = |wanted: bool, number: Option<f64>| match (wanted, number) {
+                (false, _) => String::new(),
+                (true, Some(number)) => format!(" {number:>9.4}"),
+                (true, None) => format!(" {:>9}", "-"),
+            };
+            line += &optional(masks, figures.inside);
+            line += &optional(perceptual.is_some(), figures.distance);
+        }
+        line
     };
     if !arguments.json {
-        print_line(&format!("PSNR in dB and SSIM on Y, {} border pixels shaved", arguments.scale))?;
-        let mut columns = format!(
-            "{:<20} {:>8} {:>8} {:>10} {:>8}",
-            "picture", "PSNR", "SSIM", "bicubic", "SSIM"
-        );
+        let shaved = metric::shaved(scale);
+        print_line(&format!("PSNR in dB and SSIM on Y, {shaved} border pixels shaved"))?;
+        if masks {
+            print_line("inside: PSNR in dB of red, green and blue where the mask is white")?;
+        }
         if let Some(perceptual) = &perceptual {
             print_line(&format!("distance: {}, smaller is better", perceptual.name()))?;
-            columns += &format!(" {:>10} {:>8}", "distance", "bicubic");
+        }
+        let before = if scale == 1 { "given" } else { "bicubic" };
+        let mut columns = format!("{:<20}", "picture");
+        for psnr in ["PSNR", before] {
+            columns += &format!(" {psnr:>9} {:>8}", "SSIM");
+            columns += if masks { "    inside" } else { "" };
+            columns += if perceptual.is_some() { "  distance" } else { "" };
         }
         print_line(&columns)?;
     }
-    let (hr, lr, perceptual) = (&arguments.hr, arguments.lr.as_deref(), perceptual.as_ref());
-    let evaluation = evaluate(hr, lr, &model, &device, &options, perceptual, |row| {
-        if arguments.json {
-            return Ok(());
-        }
-        print_line(&line(&row.name, row.score, row.bicubic, row.distance))
-    })?;
+    let evaluation =
+        evaluate(&arguments.hr, &source, scale, &model, &device, perceptual.as_ref(), |row| {
+            if arguments.json {
+                return Ok(());
+            }
+            print_line(&line(&row.name, &row.model, &row.bicubic))
+        })?;
     if arguments.json {
         return print_json(&evaluation);
     }
-    print_line(&line("mean", evaluation.mean, evaluation.bicubic, evaluation.distance))
+    print_line(&line("mean", &evaluation.mean, &evaluation.bicubic))
 }

@@ -9,7 +9,7 @@ use super::{Monitor, Mosaic, Patch, Receipt, UpscaleOptions, mend::mend, strips,
 use crate::{
     device::Chosen,
     error::{Error, Result},
-    metric::{self, Score},
+    metric::{self, Figures},
     model::{Model, features::Perceptual},
     net::features,
     picture::{
@@ -25,21 +25,9 @@ pub struct Row {
     pub name: String,
     /// The model's figures.
     #[serde(flatten)]
-    pub score: Score,
-    /// Bicubic interpolation's.
-    pub bicubic: Score,
-    /// How far both are from the original to a feature network, if one was given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub distance: Option<Distance>,
-}
-
-/// Feature distances from the original, or means of several; see [`Perceptual`].
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Distance {
-    /// The model's.
-    pub model: f64,
-    /// Bicubic interpolation's.
-    pub bicubic: f64,
+    pub model: Figures,
+    /// Those of bicubic interpolation; of what the model was given, where it does not enlarge.
+    pub bicubic: Figures,
 }
 
 /// The figures of a set of pictures.
@@ -48,45 +36,53 @@ pub struct Evaluation {
     /// One row a picture, by name.
     pub pictures: Vec<Row>,
     /// Of the model's figures.
-    pub mean: Score,
+    pub mean: Figures,
     /// Mean of bicubic interpolation's figures: tells a reader whether the
     /// protocol is that of the papers.
-    pub bicubic: Score,
-    /// Means of the feature distances, if a network was given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub distance: Option<Distance>,
+    pub bicubic: Figures,
     /// What the feature distance is called.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub distance_name: Option<String>,
 }
 
+/// What a model is given, and what of it is marked.
+pub type Given = (RgbImage, Option<GrayImage>);
+
+/// Where the pictures come from that a model is given.
+pub enum Source<'a> {
+    /// Made by [`shrink_exact`].
+    Shrunk,
+    /// Files of the originals' names in a folder.
+    Folder(&'a Path),
+    /// Made from the original, whose sides are multiples of the scale, and its place in the list.
+    Made(&'a dyn Fn(&RgbImage, usize) -> Result<Given>),
+}
+
 /// Scores `model` on the pictures in `originals`.
 ///
-/// Each original is cut at the top left to a multiple of the scale. Its small
-/// version is read from `small` (a file of the same name) or made by
-/// [`shrink_exact`]. The result is rounded to 8 bit; see [`Score::of`]. With `perceptual` it is
-/// compared by features too, border and all.
+/// Each original is cut at the top left to a multiple of the scale. The result is rounded
+/// to 8 bit; see [`Figures::of`]. With `perceptual` it is compared by features too, border and all.
 ///
 /// # Errors
 /// [`Error::NoPictures`], [`Error::Mismatch`], or those of opening and
 /// enlarging.
 pub fn evaluate(
     originals: &Path,
-    small: Option<&Path>,
+    source: &Source<'_>,
+    scale: u32,
     model: &Model,
     device: &Chosen,
-    options: &UpscaleOptions,
     perceptual: Option<&Perceptual>,
     mut each: impl FnMut(&Row) -> Result<()>,
 ) -> Result<Evaluation> {
-    let scale = options.scale as u32;
-    if f64::from(scale) != options.scale || scale == 0 {
-        return Err(Error::Setting("a scale must be a whole number here".to_owned()));
+    if scale == 0 {
+        return Err(Error::Setting("a scale is 1 or more".to_owned()));
     }
-    let smallest = perceptual.map_or(0, |_| features::SMALLEST).max(2 * scale + metric::SMALLEST);
+    let smallest = 2 * metric::shaved(scale) + metric::SMALLEST;
+    let smallest = perceptual.map_or(0, |_| features::SMALLEST).max(smallest);
     let files = pictures_in(originals)?;
     let mut pictures = Vec::new();
-    for file in &files {
+    for (index, file) in files.iter().enumerate() {
         let original = Picture::open(file)?.pixels.into_rgb8();
         let (width, height) = (original.width() / scale * scale, original.height() / scale * scale);
         if width.min(height) < smallest {
@@ -96,38 +92,30 @@ pub fn evaluate(
             });
         }
         let original = crop_imm(&original, 0, 0, width, height).to_image();
-        let low = match small {
-            Some(folder) => given(folder, file, (width / scale, height / scale))?,
-            None => shrink_exact(&original, scale),
+        let (low, mask) = match source {
+            Source::Shrunk => (shrink_exact(&original, scale), None),
+            Source::Folder(folder) => (given(folder, file, (width / scale, height / scale))?, None),
+            Source::Made(make) => make(&original, index)?,
         };
-        let bicubic = resize_exact(&low, width, height);
-        let result = upscale_rgb(&low, options.scale, model, device)?;
-        let distance = perceptual.map(|perceptual| {
-            let to = |picture| perceptual.distance(picture, &original);
-            Ok::<_, Error>(Distance { model: to(&result)?, bicubic: to(&bicubic)? })
-        });
+        let figures = |result: &RgbImage| -> Result<Figures> {
+            let distance = perceptual.map(|by| by.distance(result, &original)).transpose()?;
+            Ok(Figures { distance, ..Figures::of(result, &original, mask.as_ref(), scale) })
+        };
         let row = Row {
             name: file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-            score: Score::of(&result, &original, scale),
-            bicubic: Score::of(&bicubic, &original, scale),
-            distance: distance.transpose()?,
+            model: figures(&restored_rgb(&low, mask.as_ref(), scale, model, device)?)?,
+            bicubic: figures(&resize_exact(&low, width, height))?,
         };
         each(&row)?;
         pictures.push(row);
     }
-    let mean = |of: fn(&Row) -> Score| Score::mean(&pictures.iter().map(of).collect::<Vec<_>>());
-    let (Some(model_mean), Some(bicubic)) = (mean(|row| row.score), mean(|row| row.bicubic)) else {
+    let mean =
+        |of: fn(&Row) -> Figures| Figures::mean(&pictures.iter().map(of).collect::<Vec<_>>());
+    let (Some(model), Some(bicubic)) = (mean(|row| row.model), mean(|row| row.bicubic)) else {
         return Err(Error::NoPictures { path: originals.to_owned() });
     };
-    let distances: Vec<Distance> = pictures.iter().filter_map(|row| row.distance).collect();
-    let mean =
-        |of: fn(&Distance) -> f64| distances.iter().map(of).sum::<f64>() / distances.len() as f64;
-    let distance = perceptual.map(|_| Distance {
-        model: mean(|distance| distance.model),
-        bicubic: mean(|distance| distance.bicubic),
-    });
     let distance_name = perceptual.map(|perceptual| perceptual.name().to_owned());
-    Ok(Evaluation { mean: model_mean, bicubic, pictures, distance, distance_name })
+    Ok(Evaluation { mean: model, bicubic, pictures, distance_name })
 }
 
 /// The small picture of the same name in `folder`.
@@ -180,19 +168,20 @@ pub fn upscale_rgb(low: &RgbImage, scale: f64, model: &Model, device: &Chosen) -
 }
 
 /// A picture by what a model is for, whole in memory: what `mask` marks is filled by one that takes
-/// masks; any other enlarges it by its scale, which may be 1.
+/// masks; any other enlarges it `scale` times, which may be once.
 ///
 /// # Errors
 /// As [`upscale()`] and [`mend()`].
 pub fn restored_rgb(
     low: &RgbImage,
     mask: Option<&GrayImage>,
+    scale: u32,
     model: &Model,
     device: &Chosen,
 ) -> Result<RgbImage> {
     match mask.filter(|_| model.takes_mask()) {
         Some(mask) => gathered(low, |picture, gather| mend(picture, mask, model, device, gather)),
-        None => upscale_rgb(low, f64::from(model.scale()), model, device),
+        None => upscale_rgb(low, f64::from(scale), model, device),
     }
 }
 

@@ -22,11 +22,12 @@ use self::{
     checkpoint::{Progress, Saved},
     data::{Batch, Cut, Loader, Photo, Split},
     loss::Objective,
-    verdict::{Figures, Measure, Pair, Verdict, mean_figures, pairs},
+    verdict::{Measure, Pair, Verdict, mean_figures, merit, pairs},
 };
 use crate::{
     device::Chosen,
     error::{Error, Result},
+    metric::Figures,
     model::{
         Model, encoder,
         features::{self, Perceptual},
@@ -604,12 +605,8 @@ impl Trainer {
             Err(error) => return Err(error),
         };
         let (step, psnr, distance) = (self.step, figures.score.psnr, figures.distance);
-        let merit = |psnr: f64, distance: Option<f64>| match (measure, distance) {
-            (Measure::FeatureDistance, Some(distance)) => -distance,
-            _ => psnr,
-        };
-        let best = self.best.map(|best| merit(best.psnr, best.distance));
-        if merit(psnr, distance) > best.unwrap_or(f64::NEG_INFINITY) {
+        let best = self.best.map(|best| merit(best.psnr, best.distance, *measure));
+        if merit(psnr, distance, *measure) > best.unwrap_or(f64::NEG_INFINITY) {
             self.best = Some(Best { step, psnr, distance });
             self.best_model = model;
         }

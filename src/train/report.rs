@@ -10,10 +10,11 @@ use image::{ColorType, RgbImage, imageops};
 
 use super::{
     Trainer,
-    verdict::{Figures, Verdict, pairs},
+    verdict::{Verdict, pairs},
 };
 use crate::{
     error::{Error, Result, capitalised},
+    metric::Figures,
     picture::{Metadata, PictureWriter, formats::Header, resample::resize_exact},
     restore::evaluate::restored_rgb,
     settings::{self, Existing},
@@ -140,7 +141,7 @@ fn crops(trainer: &Trainer, folder: &Path, page: &mut String) -> Result<()> {
     let pairs = pairs(test, &options.recipe(), scale, options.seed, 2 * CROP)?;
     for (index, pair) in pairs.iter().enumerate() {
         let mask = pair.mask.as_ref();
-        let restored = |model| restored_rgb(&pair.small, mask, model, &trainer.chosen);
+        let restored = |model| restored_rgb(&pair.small, mask, scale, model, &trainer.chosen);
         let (width, height) = pair.large.dimensions();
         let versions = [
             ("before (bicubic)", resize_exact(&pair.small, width, height)),

@@ -9,7 +9,7 @@ use super::{data::Photo, degrade::Recipe};
 use crate::{
     device::Chosen,
     error::Result,
-    metric::{self, Score},
+    metric::{self, Figures, Score},
     model::{Model, features::Perceptual},
     picture::Picture,
     restore::evaluate::restored_rgb,
@@ -26,41 +26,11 @@ pub enum Measure {
     FeatureDistance,
 }
 
-/// Figures of one picture, or means of several.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Figures {
-    /// PSNR in dB and SSIM on luma.
-    #[serde(flatten)]
-    pub score: Score,
-    /// Mean squared error of red, green and blue, where white is 255.
-    pub mse: f64,
-    /// PSNR in dB of red, green and blue inside the mask, where there is one.
-    pub inside: Option<f64>,
-    /// Distance of features, where a network for them was given; less is better.
-    pub distance: Option<f64>,
-}
-
-impl Figures {
-    /// By what a model is better; more is better.
-    pub(super) fn by(&self, measure: Measure) -> f64 {
-        match (measure, self.distance) {
-            (Measure::FeatureDistance, Some(distance)) => -distance,
-            _ => self.score.psnr,
-        }
-    }
-
-    /// The means; `None` of nothing.
-    pub(super) fn mean(all: &[Self]) -> Option<Self> {
-        let scores: Vec<Score> = all.iter().map(|figures| figures.score).collect();
-        let mean = |values: Vec<f64>| {
-            (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-        };
-        Some(Self {
-            score: Score::mean(&scores)?,
-            mse: mean(all.iter().map(|figures| figures.mse).collect())?,
-            inside: mean(all.iter().filter_map(|figures| figures.inside).collect()),
-            distance: mean(all.iter().filter_map(|figures| figures.distance).collect()),
-        })
+/// By what a model is better; more is better.
+pub(super) fn merit(psnr: f64, distance: Option<f64>, measure: Measure) -> f64 {
+    match (measure, distance) {
+        (Measure::FeatureDistance, Some(distance)) => -distance,
+        _ => psnr,
     }
 }
 
@@ -127,7 +97,7 @@ fn judged(rows: Vec<Row>, measure: Measure) -> Verdict {
         rows.iter().map(|row| of(&row.tuned) - of(&row.base)).collect()
     };
     let mean = |gains: &[f64]| gains.iter().sum::<f64>() / gains.len().max(1) as f64;
-    let measured = gains(&|figures| figures.by(measure));
+    let measured = gains(&|figures| merit(figures.score.psnr, figures.distance, measure));
     let gain_db = mean(&gains(&|figures| figures.score.psnr));
     let (count, better_on) = (rows.len(), measured.iter().filter(|gain| **gain > 0.0).count());
     let is_better = mean(&measured) > 0.0 && 2 * better_on > count;
@@ -177,9 +147,6 @@ pub(super) fn pairs(
     photos.iter().enumerate().map(pair).collect()
 }
 
-/// An answer that equals the original has an infinite PSNR, with which no mean can be made.
-const PERFECT: f64 = 100.0;
-
 /// The figures of a model on one pair.
 fn figures(
     model: &Model,
@@ -187,30 +154,10 @@ fn figures(
     device: &Chosen,
     features: Option<&Perceptual>,
 ) -> Result<Figures> {
-    let answer = restored_rgb(&pair.small, pair.mask.as_ref(), model, device)?;
-    let score = Score::of(&answer, &pair.large, model.scale());
-    let everywhere = |_: usize| true;
-    let masked = |mask: &GrayImage, i: usize| mask.as_raw()[i] > 0;
-    let inside = pair.mask.as_ref().filter(|mask| mask.dimensions() == answer.dimensions());
-    let inside = inside.and_then(|mask| squared(&answer, &pair.large, |i| masked(mask, i)));
-    Ok(Figures {
-        score: Score { psnr: score.psnr.min(PERFECT), ..score },
-        mse: squared(&answer, &pair.large, everywhere).unwrap_or(0.0),
-        inside: inside.map(|mse| (10.0 * (255.0 * 255.0 / mse).log10()).min(PERFECT)),
-        distance: features.map(|by| by.distance(&answer, &pair.large)).transpose()?,
-    })
-}
-
-/// Mean squared error of the pixels that count; `None` if none does.
-fn squared(a: &RgbImage, b: &RgbImage, counts: impl Fn(usize) -> bool) -> Option<f64> {
-    let (mut sum, mut count) = (0.0, 0_usize);
-    let pixels = a.pixels().zip(b.pixels()).enumerate().filter(|(index, _)| counts(*index));
-    for (_, (a, b)) in pixels {
-        sum +=
-            a.0.iter().zip(b.0).map(|(a, b)| (f64::from(*a) - f64::from(b)).powi(2)).sum::<f64>();
-        count += 3;
-    }
-    (count > 0).then(|| sum / count as f64)
+    let mask = pair.mask.as_ref();
+    let answer = restored_rgb(&pair.small, mask, model.scale(), model, device)?;
+    let distance = features.map(|by| by.distance(&answer, &pair.large)).transpose()?;
+    Ok(Figures { distance, ..Figures::of(&answer, &pair.large, mask, model.scale()) })
 }
 
 /// Mean figures of a model over pairs.
@@ -230,7 +177,7 @@ pub(super) fn mean_figures(
 
 /// The smallest photo side that the verdict can score.
 pub(super) const fn smallest_side(scale: u32) -> u32 {
-    2 * scale + metric::SMALLEST + scale
+    2 * metric::shaved(scale) + metric::SMALLEST + scale
 }
 
 #[cfg(test)]
@@ -275,16 +222,5 @@ mod tests {
             row((30.0, 0.2), (30.1, 0.2)),
         ];
         assert!(!judged(most, Measure::Psnr).is_better);
-    }
-
-    #[test]
-    fn errors_are_counted_inside_the_mask_only() {
-        let a = RgbImage::from_fn(4, 2, |x, _| image::Rgb([10 * x as u8, 0, 0]));
-        let b = RgbImage::new(4, 2);
-        let all = squared(&a, &b, |_| true).unwrap();
-        assert!((all - (0.0 + 100.0 + 400.0 + 900.0) / 12.0).abs() < 1e-9);
-        let last = squared(&a, &b, |i| i % 4 == 3).unwrap();
-        assert!((last - 300.0).abs() < 1e-9);
-        assert_eq!(squared(&a, &b, |_| false), None);
     }
 }
