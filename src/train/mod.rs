@@ -22,7 +22,7 @@ use self::{
     checkpoint::{Progress, Saved},
     data::{Batch, Cut, Loader, Photo, Split},
     loss::Objective,
-    verdict::{Measure, Pair, Verdict, mean_figures, merit, pairs},
+    verdict::{Measure, Pair, Piece, Verdict, mean_figures, merit, pairs},
 };
 use crate::{
     device::Chosen,
@@ -172,8 +172,8 @@ const LOSS_SCALE: f64 = 1024.0;
 /// Name of a base that was not trained.
 const FRESH: &str = "a fresh network";
 
-/// Largest side of the pieces of validation photos that are scored, for speed.
-const VALIDATION_SIDE: u32 = 384;
+/// What of validation photos is scored: a piece is faster than the whole.
+const VALIDATION: Piece = Piece::Middle(384);
 
 /// A run.
 pub struct Trainer {
@@ -326,7 +326,7 @@ impl Trainer {
             min_side = min_side.max(SMALLEST + scale);
         }
         let split = data::split(photos, min_side, options.validation_share, options.test_share)?;
-        let validation = pairs(&split.validation, &recipe, scale, options.seed, VALIDATION_SIDE)?;
+        let validation = pairs(&split.validation, &recipe, scale, options.seed, VALIDATION)?;
         let threads = rayon::current_num_threads().max(2) as u64;
         let first = step * options.accumulate as u64;
         let cut = Cut::new(&options, scale);

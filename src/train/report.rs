@@ -10,7 +10,7 @@ use image::{ColorType, RgbImage, imageops};
 
 use super::{
     Trainer,
-    verdict::{Verdict, pairs},
+    verdict::{Piece, Verdict, pairs},
 };
 use crate::{
     error::{Error, Result, capitalised},
@@ -27,9 +27,9 @@ const CROP: u32 = 160;
 const PHOTOS: usize = 12;
 
 /// Style of the page.
-const STYLE: &str = "body{font:15px sans-serif;margin:2em auto;max-width:1400px;color:#222}\
+const STYLE: &str = "body{font:15px sans-serif;margin:2em auto;padding:0 1.5em;max-width:1360px;color:#222}\
 h1{font-size:1.4em}table{border-collapse:collapse;margin:1em 0}td,th{padding:.3em .8em;\
-text-align:right;border-bottom:1px solid #ddd}td:first-child,th:first-child{text-align:left}\
+text-align:right;border-bottom:1px solid #ddd}td:first-child,th:first-child{text-align:left}tr:last-child{font-weight:bold}\
 figure{display:inline-block;margin:.3em}figcaption{font-size:.85em;color:#666}\
 img{width:320px;height:320px;image-rendering:pixelated}";
 
@@ -86,13 +86,23 @@ fn curve(trainer: &Trainer) -> String {
     }
     let (width, height) = SIZE;
     let level = down(base);
+    // At the left the values of both ends and of the base, below how many steps.
+    let mut labels = String::new();
+    let apart = [low, high].iter().all(|end| (down(*end) - level).abs() > 14.0);
+    let middle = apart.then_some((base, level));
+    for (value, y) in [(low, down(low)), (high, down(high))].into_iter().chain(middle) {
+        let _infallible = write!(labels, "<text x=\"0\" y=\"{:.1}\">{value:.2}</text>", y + 4.0);
+    }
     format!(
         "<svg viewBox=\"0 0 {width} {height}\" width=\"{width}\" font-size=\"12\">\
          <path d=\"M40 {level:.1}H{:.0}\" stroke=\"#999\" stroke-dasharray=\"4\"/>\
-         <polyline points=\"{line}\" fill=\"none\" stroke=\"#c60\" stroke-width=\"2\"/>\
-         <text x=\"40\" y=\"14\">PSNR of the photos to choose by, {low:.2} to {high:.2} dB; \
-         dashed: the base, {base:.2} dB</text></svg>",
-        width - 20.0
+         <polyline points=\"{line}\" fill=\"none\" stroke=\"#c60\" stroke-width=\"2\"/>{labels}\
+         <text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"end\">{} steps</text>\
+         <text x=\"40\" y=\"14\">PSNR in dB of the photos to choose by; dashed: the base</text></svg>",
+        width - 20.0,
+        width - 20.0,
+        height - 6.0,
+        trainer.done()
     )
 }
 
@@ -132,13 +142,13 @@ fn table(verdict: &Verdict) -> String {
     format!("<table><tr><th>held-out photo<th>{}{rows}</table>", heads.join("<th>"))
 }
 
-/// The middles of held-out photos, in four versions each.
+/// Detailed pieces of held-out photos, in four versions each.
 fn crops(trainer: &Trainer, folder: &Path, page: &mut String) -> Result<()> {
     let test = &trainer.split.test[..trainer.split.test.len().min(PHOTOS)];
     let options = &trainer.options;
     let scale = trainer.base.scale();
     // With surroundings, so that the border of the crop is not one for the network.
-    let pairs = pairs(test, &options.recipe(), scale, options.seed, 2 * CROP)?;
+    let pairs = pairs(test, &options.recipe(), scale, options.seed, Piece::Detailed(2 * CROP))?;
     for (index, pair) in pairs.iter().enumerate() {
         let mask = pair.mask.as_ref();
         let restored = |model| restored_rgb(&pair.small, mask, scale, model, &trainer.chosen);

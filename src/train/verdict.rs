@@ -79,7 +79,8 @@ pub(super) fn compare(
     (measure, features): (Measure, Option<&Perceptual>),
 ) -> Result<Verdict> {
     let mut rows = Vec::new();
-    for (photo, pair) in photos.iter().zip(pairs(photos, recipe, base.scale(), seed, u32::MAX)?) {
+    for (photo, pair) in photos.iter().zip(pairs(photos, recipe, base.scale(), seed, Piece::Whole)?)
+    {
         rows.push(Row {
             photo: photo.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             base: figures(base, &pair, device, features)?,
@@ -124,22 +125,61 @@ pub(super) struct Pair {
     pub(super) large: RgbImage,
 }
 
-/// Pairs of the middles of photos, at most `side` wide and high.
+/// Which piece of a photo is looked at; its sides are multiples of the scale.
+#[derive(Clone, Copy)]
+pub(super) enum Piece {
+    /// All of it.
+    Whole,
+    /// Its middle, at most this wide and high.
+    Middle(u32),
+    /// Where most happens, at most this wide and high.
+    Detailed(u32),
+}
+
+impl Piece {
+    fn of(self, photo: &RgbImage, scale: u32) -> RgbImage {
+        let side = match self {
+            Self::Whole => u32::MAX,
+            Self::Middle(side) | Self::Detailed(side) => side,
+        };
+        let kept = |length: u32| length.min(side) / scale * scale;
+        let (width, height) = (kept(photo.width()), kept(photo.height()));
+        let (x, y) = match self {
+            Self::Detailed(_) => most_detailed(photo, width, height),
+            _ => ((photo.width() - width) / 2, (photo.height() - height) / 2),
+        };
+        imageops::crop_imm(photo, x, y, width, height).to_image()
+    }
+}
+
+/// Where neighbours differ most, among places a quarter of the piece apart.
+fn most_detailed(photo: &RgbImage, width: u32, height: u32) -> (u32, u32) {
+    let green = |x: u32, y: u32| i64::from(photo.get_pixel(x, y).0[1]);
+    let detail = |x: u32, y: u32| {
+        let inside =
+            (y..y + height - 1).step_by(2).flat_map(|y| (x..x + width - 1).map(move |x| (x, y)));
+        let each = inside.map(|(x, y)| {
+            let here = green(x, y);
+            (green(x + 1, y) - here).abs() + (green(x, y + 1) - here).abs()
+        });
+        each.sum::<i64>()
+    };
+    let places = |length: u32, kept: u32| (0..=length - kept).step_by((kept as usize / 4).max(1));
+    let all = places(photo.height(), height)
+        .flat_map(|y| places(photo.width(), width).map(move |x| (x, y)));
+    all.max_by_key(|(x, y)| detail(*x, *y)).unwrap_or((0, 0))
+}
+
+/// Pairs of pieces of photos.
 pub(super) fn pairs(
     photos: &[Photo],
     recipe: &Recipe,
     scale: u32,
     seed: u64,
-    side: u32,
+    piece: Piece,
 ) -> Result<Vec<Pair>> {
     let pair = |(index, photo): (usize, &Photo)| {
-        let picture = Picture::open(&photo.path)?.pixels.into_rgb8();
-        let cut = |length: u32| {
-            let kept = length.min(side) / scale * scale;
-            ((length - kept) / 2, kept)
-        };
-        let ((x, width), (y, height)) = (cut(picture.width()), cut(picture.height()));
-        let large = imageops::crop_imm(&picture, x, y, width, height).to_image();
+        let large = piece.of(&Picture::open(&photo.path)?.pixels.into_rgb8(), scale);
         let mut rng = Rng::with_seed(seed.wrapping_add(index as u64));
         let worse = recipe.apply(&large, scale, &mut rng)?;
         Ok(Pair { small: worse.picture, mask: worse.mask, large })
@@ -222,5 +262,18 @@ mod tests {
             row((30.0, 0.2), (30.1, 0.2)),
         ];
         assert!(!judged(most, Measure::Psnr).is_better);
+    }
+
+    #[test]
+    fn the_detailed_piece_is_where_something_happens() {
+        let photo = RgbImage::from_fn(100, 80, |x, y| {
+            let busy = (60..80).contains(&x) && (10..30).contains(&y);
+            image::Rgb([if busy { (x * 97 + y * 31) as u8 } else { 90 }; 3])
+        });
+        let piece = Piece::Detailed(20).of(&photo, 4);
+        assert_eq!(piece.dimensions(), (20, 20));
+        assert!(piece == imageops::crop_imm(&photo, 60, 10, 20, 20).to_image());
+        assert_eq!(Piece::Detailed(500).of(&photo, 3).dimensions(), (99, 78));
+        assert_eq!(Piece::Middle(50).of(&photo, 4).dimensions(), (48, 48));
     }
 }
