@@ -11,6 +11,8 @@ use burn::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::direct;
+
 /// Convolution of stride 1 that keeps the size: zeros are read beyond the
 /// border. `kernel` is odd.
 #[must_use]
@@ -19,6 +21,19 @@ pub fn same_conv(input: usize, output: usize, kernel: usize, device: &Device) ->
     Conv2dConfig::new([input, output], [kernel, kernel])
         .with_padding(PaddingConfig2d::Explicit(pad, pad, pad, pad))
         .init(device)
+}
+
+/// A convolution; by the program's own kernels where they have one with gradients.
+#[must_use]
+pub fn conv(layer: &Conv2d, input: Tensor<4>) -> Tensor<4> {
+    let plain = layer.kernel_size == [3, 3]
+        && layer.stride == [1, 1]
+        && layer.dilation == [1, 1]
+        && layer.groups == 1
+        && matches!(layer.padding, PaddingConfig2d::Same | PaddingConfig2d::Explicit(1, 1, 1, 1));
+    let bias = layer.bias.as_ref().map(|bias| bias.val());
+    let own = || direct::convolution(&input, &layer.weight.val(), bias.as_ref());
+    plain.then(own).flatten().unwrap_or_else(|| layer.forward(input))
 }
 
 /// Sets a convolution to zero: what it is added to goes through unchanged.
@@ -151,7 +166,7 @@ impl ShuffleUp {
     /// `[n, input, h, w]` to `[n, output, 2h, 2w]`.
     #[must_use]
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let shuffled = self.shuffle.forward(relu(self.conv.forward(input)));
+        let shuffled = self.shuffle.forward(relu(conv(&self.conv, input)));
         if self.blur { blurred(shuffled) } else { shuffled }
     }
 
@@ -287,8 +302,8 @@ impl ResidualBlock {
     /// `[n, channels, h, w]`, the same out.
     #[must_use]
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let inner = normed(self.norm1.as_ref(), self.conv1.forward(input.clone()));
-        let inner = self.conv2.forward(self.activation.forward(inner));
+        let inner = normed(self.norm1.as_ref(), conv(&self.conv1, input.clone()));
+        let inner = conv(&self.conv2, self.activation.forward(inner));
         input + normed(self.norm2.as_ref(), inner)
     }
 }

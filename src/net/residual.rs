@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     Generator, Reach,
     blocks::{
-        Activation, ActivationKind, Interpolation, ResidualBlock, enlarge, normed, same_conv, zero,
+        Activation, ActivationKind, Interpolation, ResidualBlock, conv, enlarge, normed, same_conv,
+        zero,
     },
 };
 
@@ -183,7 +184,7 @@ impl ResidualUpscaler {
 
 impl Generator for ResidualUpscaler {
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let mut features = self.head.forward(input.clone());
+        let mut features = conv(&self.head, input.clone());
         if let Some(activation) = &self.head_activation {
             features = activation.forward(features);
         }
@@ -191,15 +192,15 @@ impl Generator for ResidualUpscaler {
         for block in &self.body {
             features = block.forward(features);
         }
-        features = skip + normed(self.body_norm.as_ref(), self.body_conv.forward(features));
+        features = skip + normed(self.body_norm.as_ref(), conv(&self.body_conv, features));
         for stage in &self.upsample {
-            features = stage.shuffle.forward(stage.conv.forward(features));
+            features = stage.shuffle.forward(conv(&stage.conv, features));
             if let Some(activation) = &stage.activation {
                 features = activation.forward(features);
             }
         }
         match &self.tail {
-            Some(tail) => tail.forward(features),
+            Some(tail) => conv(tail, features),
             None => features + enlarge(input, self.scale, Interpolation::Bilinear),
         }
     }

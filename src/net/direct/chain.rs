@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    map::Map,
+    map::{Map, Sizes},
     simd::Isa,
     winograd::{Layer, TILE, Winograd},
 };
@@ -60,11 +60,14 @@ impl<S: Isa> Chain<S> {
     ) -> &Map {
         let fits = self.maps.first().is_some_and(|map| (map.height, map.width) == (height, width));
         if !fits {
-            let map = |channels: &usize| Map::zeroed(*channels, height, width, S::LANES, TILE);
+            let map = |channels: &usize| {
+                let sizes = Sizes { images: 1, channels: *channels, height, width };
+                Map::zeroed(sizes, S::LANES, TILE)
+            };
             self.maps.clear();
             self.maps.extend(self.channels.iter().map(map));
         }
-        self.maps[0].fill(planes);
+        self.maps[0].fill(planes, height, 0, 1, 0);
         let rows = height.div_ceil(TILE);
         let threads = threads.clamp(1, rows.div_ceil(STRIP));
         let next: Vec<AtomicUsize> = self.steps.iter().map(|_| AtomicUsize::new(0)).collect();

@@ -25,8 +25,11 @@ use super::{Generator, Reach, ResidualUpscaler, blocks::Activation};
 mod chain;
 mod map;
 mod simd;
+mod train;
 #[expect(clippy::needless_range_loop, reason = "kernels walk several arrays by one index")]
 mod winograd;
+
+pub use train::convolution;
 
 /// The instruction sets that kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,17 +64,34 @@ impl InstructionSet {
         sets
     }
 
-    fn chain(self, steps: Vec<Step>) -> Box<dyn Runner> {
+    fn run<W: OnSet>(self, work: W) -> W::Answer {
         assert!(Self::available().contains(&self), "this processor does not have {self:?}");
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => Box::new(Chain::<simd::Avx512>::new(steps)),
+            Self::Avx512 => work.run::<simd::Avx512>(),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => Box::new(Chain::<simd::Avx2>::new(steps)),
+            Self::Avx2 => work.run::<simd::Avx2>(),
             #[cfg(target_arch = "aarch64")]
-            Self::Neon => Box::new(Chain::<simd::Neon>::new(steps)),
-            _ => Box::new(Chain::<Portable>::new(steps)),
+            Self::Neon => work.run::<simd::Neon>(),
+            _ => work.run::<Portable>(),
         }
+    }
+}
+
+/// Work that any instruction set can do.
+trait OnSet {
+    type Answer;
+    fn run<S: Isa>(self) -> Self::Answer;
+}
+
+/// Makes a chain.
+struct Steps(Vec<Step>);
+
+impl OnSet for Steps {
+    type Answer = Box<dyn Runner>;
+
+    fn run<S: Isa>(self) -> Box<dyn Runner> {
+        Box::new(Chain::<S>::new(self.0))
     }
 }
 
@@ -116,7 +136,7 @@ impl Direct {
     #[must_use]
     pub fn on(network: &ResidualUpscaler, set: InstructionSet, threads: usize) -> Option<Self> {
         Some(Self {
-            chain: Mutex::new(set.chain(steps_of(network)?)),
+            chain: Mutex::new(set.run(Steps(steps_of(network)?))),
             threads,
             scale: network.scale() as usize,
             reach: network.reach(),
@@ -272,7 +292,7 @@ mod tests {
         *,
     };
 
-    fn noise(count: usize, seed: u32) -> Vec<f32> {
+    pub(super) fn noise(count: usize, seed: u32) -> Vec<f32> {
         let mut state = seed.wrapping_mul(0x9E37_79B9) | 1;
         let next = || {
             state ^= state << 13;
@@ -350,8 +370,9 @@ mod tests {
             let input = noise(inputs * height * width, 77);
             let residual = noise(outputs * height * width, 78);
             let map = |channels, values: &[f32]| {
-                let mut map = Map::zeroed(channels, height, width, S::LANES, TILE);
-                map.fill(values);
+                let mut map =
+                    Map::zeroed(map::Sizes { images: 1, channels, height, width }, S::LANES, TILE);
+                map.fill(values, height, 0, 1, 0);
                 map
             };
             let from = map(inputs, &input);
