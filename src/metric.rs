@@ -21,6 +21,7 @@ impl Score {
     /// `shave` border pixels do not count: the scale, in super-resolution.
     #[must_use]
     pub fn of(result: &RgbImage, original: &RgbImage, shave: u32) -> Self {
+        assert_eq!(result.dimensions(), original.dimensions(), "a picture of another size");
         let (result, original) = (Luma::of(result, shave), Luma::of(original, shave));
         Self { psnr: psnr(&result, &original), ssim: ssim(&result, &original) }
     }

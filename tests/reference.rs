@@ -159,7 +159,7 @@ fn set5_scores_what_the_starter_was_measured_at() {
 
 #[test]
 #[ignore = "needs PIXMEND_DATA"]
-fn a_run_by_features_textures_and_a_critic_learns_and_is_judged_by_features() {
+fn a_run_by_features_textures_and_a_discriminator_learns_and_is_judged_by_features() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("look.safetensors");
     let squeezenet = data().join("weights/squeezenet_v1.1.param");
@@ -169,7 +169,14 @@ fn a_run_by_features_textures_and_a_critic_learns_and_is_judged_by_features() {
     command.args(["--steps", "40", "--validate-every", "20", "--batch", "4", "--crop", "16"]);
     command.args(["--rate", "0.003", "--average", "0.9", "--features"]).arg(&squeezenet);
     command.args(["--perceptual", "fire3=0.01,fire5=0.01", "--texture", "relu1=0.01"]);
-    command.args(["--adversarial", "0.001", "--critic-channels", "4", "--total-variation", "1e-4"]);
+    command.args([
+        "--adversarial",
+        "0.001",
+        "--discriminator-channels",
+        "4",
+        "--total-variation",
+        "1e-4",
+    ]);
     let run = command.arg("--json-events").output().unwrap();
     assert!(run.status.success(), "{}", stderr(&run));
     let last = run.stdout.split(|byte| *byte == b'\n').rfind(|line| !line.is_empty()).unwrap();

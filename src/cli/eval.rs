@@ -67,6 +67,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         .transpose()?;
     let device = Chosen::by_name(&arguments.device)?;
     let scale = arguments.scale.unwrap_or_else(|| model.scale());
+    if model.takes_mask() && scale != 1 {
+        return Err(Error::Setting(format!("the model {} does not enlarge", model.name())));
+    }
     let recipe = arguments.degradation.as_deref().map(Recipe::find).transpose()?;
     let masks = recipe.as_ref().is_some_and(Recipe::masks);
     if model.takes_mask() && !masks {

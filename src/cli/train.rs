@@ -34,13 +34,13 @@ pub struct Arguments {
     /// Name of a shipped model, a model file, or `new` for a fresh network
     #[arg(long, value_name = "NAME|FILE|new", default_value = DEFAULT_MODEL)]
     base: String,
-    /// Kind of a fresh network
-    #[arg(long, value_enum, default_value_t)]
-    network: Kind,
-    /// Channels of a fresh network [default: 48; of the first stage of a U-Net: 16 or 64]
+    /// Kind of a fresh network [default: residual]
+    #[arg(long, value_enum)]
+    network: Option<Kind>,
+    /// Channels of a fresh network; of a U-Net, those of its first stage [default: by its kind]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=512))]
     channels: Option<u16>,
-    /// Blocks of a fresh network [default: 8]
+    /// Blocks of a fresh network; of a U-Net, those of each stage [default: by its kind]
     #[arg(long, value_parser = clap::value_parser!(u16).range(0..=128))]
     blocks: Option<u16>,
     /// How many times a fresh network enlarges [default: 4; a U-Net: 1]
@@ -95,7 +95,7 @@ fn beside(output: &Path, ending: &str) -> PathBuf {
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let Arguments { output, .. } = arguments;
     if !arguments.overwrite && !arguments.resume {
-        let companions = ["checkpoint", "toml", "report.json", "report"];
+        let companions = ["checkpoint", "toml", "report.json", "report", "rates.svg"];
         let names = companions.map(|ending| beside(output, ending));
         let taken = |name: &&PathBuf| name.symlink_metadata().is_ok();
         if let Some(path) = std::iter::once(output).chain(&names).find(taken) {
@@ -110,6 +110,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         let options = with_recipe(arguments)?;
         let base = match arguments.base.as_str() {
             "new" => Trainer::fresh(fresh(arguments)?, options.seed)?,
+            _ if shaped(arguments) => {
+                return Err(Error::Setting(
+                    "--network, --channels, --blocks, --scale and --mask are for --base new"
+                        .to_owned(),
+                ));
+            }
             name => Model::find(name)?,
         };
         Trainer::new(&arguments.photos, base, options, device)?
@@ -149,11 +155,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         Duration::try_from_secs_f64(minutes.max(0.0) * 60.0).unwrap_or(Duration::MAX)
     });
     while trainer.done() < trainer.options().steps {
-        let out_of_time = limit.is_some_and(|limit| begin.elapsed() >= limit);
-        if out_of_time || interrupted.load(Ordering::Relaxed) {
-            trainer.settle()?;
+        let stopped = interrupted.load(Ordering::Relaxed);
+        if stopped || limit.is_some_and(|limit| begin.elapsed() >= limit) {
+            if !stopped {
+                trainer.settle()?;
+            }
             trainer.save(&checkpoint)?;
             tell(&format!("stopped after {} steps; --resume goes on", trainer.done()));
+            if stopped {
+                return Ok(());
+            }
             break;
         }
         let report = match trainer.step() {
@@ -169,7 +180,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         }
         show(&report, &trainer, first, arguments.json_events)?;
     }
-    let verdict = trainer.verdict()?;
+    let asked = || match interrupted.load(Ordering::Relaxed) {
+        true => Err(Error::Cancelled),
+        false => Ok(()),
+    };
+    let verdict = trainer.verdict(asked)?;
     let kept = verdict.is_better || trainer.is_fresh();
     if kept {
         let existing = match arguments.overwrite || arguments.resume {
@@ -207,7 +222,8 @@ fn find_rate(trainer: Trainer, arguments: &Arguments) -> Result<()> {
         false => Ok(()),
     })?;
     let plot = beside(&arguments.output, "rates.svg");
-    settings::write(&plot, search.svg().as_bytes(), Existing::Replace)?;
+    let existing = if arguments.overwrite { Existing::Replace } else { Existing::Refuse };
+    let plot = settings::write(&plot, search.svg().as_bytes(), existing)?;
     if arguments.json_events {
         return print_json(&search);
     }
@@ -266,6 +282,12 @@ enum Kind {
     SrganKeras,
 }
 
+/// Whether something was said of a fresh network.
+const fn shaped(arguments: &Arguments) -> bool {
+    let Arguments { network, channels, blocks, scale, mask, .. } = *arguments;
+    network.is_some() || channels.is_some() || blocks.is_some() || scale.is_some() || mask
+}
+
 /// The fresh network that was asked for.
 fn fresh(arguments: &Arguments) -> Result<NetworkConfig> {
     let Arguments { network, channels, blocks, scale, mask, .. } = *arguments;
@@ -288,7 +310,7 @@ fn fresh(arguments: &Arguments) -> Result<NetworkConfig> {
         let (channels, blocks) = (or(channels, width), or(blocks, count));
         NetworkConfig::EnhanceNet(EnhanceNetConfig { kind, channels, blocks })
     };
-    let config = match network {
+    let config = match network.unwrap_or_default() {
         Kind::Residual => residual(ResidualConfig {
             channels: 48,
             blocks: 8,

@@ -30,7 +30,7 @@ pub fn fill(
     let refused = |reason: String| Error::Model { name: path.display().to_string(), reason };
     let (mut values, mut masked) = (std::collections::HashMap::new(), 0);
     for slot in slots::of(&network) {
-        if config.part(&slot.path) == Part::Head {
+        if config.part(&slot.path) == Part::Last {
             continue;
         }
         let name = slot.path.replace("downsample.conv", "downsample.0");
@@ -74,7 +74,7 @@ mod tests {
     /// A file with the encoder of a network that takes no mask, filled with the place of each number.
     fn file(folder: &Path, without: &str) -> std::path::PathBuf {
         let slots = slots::of(&config(true, false).init(&Device::flex()));
-        let encoder = slots.iter().filter(|s| config(true, false).part(&s.path) != Part::Head);
+        let encoder = slots.iter().filter(|s| config(true, false).part(&s.path) != Part::Last);
         let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = encoder
             .map(|slot: &Slot| {
                 let name = slot.path.replace("downsample.conv", "downsample.0");

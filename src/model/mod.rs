@@ -228,7 +228,7 @@ mod tests {
                 ResidualConfig { channels, blocks, batch_norm, activation, upsampler, scale };
             NetworkConfig::Residual(config)
         };
-        let unet = UnetConfig { width: 4, blocks: [1; 4], batch_norm: true, scale: 4, mask: true };
+        let unet = UnetConfig { width: 4, blocks: [1; 4], batch_norm: true, scale: 1, mask: true };
         let plain = EnhanceNetConfig { kind: EnhanceNetKind::Plain, channels: 4, blocks: 1 };
         for config in [
             residual(true, ActivationKind::PRelu, Upsampler::SubPixel),

@@ -120,8 +120,8 @@ impl Generator for EnhanceNet {
         3
     }
 
-    /// The head, two a block, then half a pixel, a quarter, and twice a quarter; the bicubic
-    /// kernel reaches two pixels and is always less. Repeated pixels add up to one more.
+    /// The head and two a block; from there on, three pixels at four times the size and one at twice
+    /// it see two more, and so does the bicubic kernel at most.
     fn reach(&self) -> Reach {
         Reach::Pixels(1 + 2 * self.body.len() as u32 + 2)
     }

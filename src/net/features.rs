@@ -238,6 +238,14 @@ impl Layer {
         outputs.unwrap_or(3)
     }
 
+    /// The smallest side of a picture that leaves something of it.
+    #[must_use]
+    pub fn smallest(self) -> u32 {
+        // AlexNet pools three times without a border.
+        let deepest = self.backbone.layer("pool5") == Some(self);
+        if self.backbone == Backbone::AlexNet && deepest { 63 } else { SMALLEST }
+    }
+
     /// How many pixels of the picture lie between two of its own.
     #[must_use]
     pub fn stride(self) -> usize {

@@ -11,8 +11,8 @@ use burn::{
 use serde::{Deserialize, Serialize};
 
 pub mod blocks;
-pub mod critic;
 pub mod direct;
+pub mod discriminator;
 pub mod enhancenet;
 pub mod features;
 pub mod residual;
@@ -155,7 +155,7 @@ impl NetworkConfig {
             (Self::Residual(_) | Self::SrganKeras, "body_conv" | "body_norm") => Part::Late,
             (Self::Unet(_), "conv1" | "bn1" | "layer1" | "layer2") => Part::Early,
             (Self::Unet(_), "layer3" | "layer4") => Part::Late,
-            _ => Part::Head,
+            _ => Part::Last,
         }
     }
 }
@@ -168,7 +168,7 @@ pub enum Part {
     /// The second half of the backbone.
     Late,
     /// What makes a picture out of features.
-    Head,
+    Last,
 }
 
 /// Any of the networks.
@@ -219,5 +219,39 @@ impl Generator for Network {
 
     fn parameters(&self) -> usize {
         self.generator().parameters()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{enhancenet::EnhanceNetKind, *};
+
+    #[test]
+    fn the_reach_is_measured_too() {
+        // Change one input pixel of a row and see how far the output changes.
+        let device = Device::flex();
+        let plain = EnhanceNetConfig { kind: EnhanceNetKind::Plain, channels: 8, blocks: 2 };
+        let bicubic = EnhanceNetConfig { kind: EnhanceNetKind::BicubicSkip, ..plain };
+        for (config, close) in [
+            (NetworkConfig::EnhanceNet(plain), true),
+            (NetworkConfig::EnhanceNet(bicubic), true),
+            // What comes through sixteen blocks is often too little to be seen.
+            (NetworkConfig::SrganKeras, false),
+        ] {
+            let network = config.init(&device);
+            let Reach::Pixels(reach) = network.reach() else { panic!("{config:?}") };
+            let centre = reach as usize + 4;
+            let input = Tensor::<4>::zeros([1, 3, 1, 2 * centre + 1], &device) + 0.5;
+            let spot = Tensor::<4>::zeros([1, 3, 1, 1], &device) + 50.0;
+            let changed = input.clone().slice_assign([0..1, 0..3, 0..1, centre..centre + 1], spot);
+            let difference = (network.forward(changed) - network.forward(input)).abs();
+            let values = difference.into_data().try_into_vec::<f32>().unwrap();
+            let wide = 4 * (2 * centre + 1);
+            let far = |i: usize| (i % wide / 4).abs_diff(centre);
+            let changed = (0..values.len()).filter(|i| values[*i] > 0.0);
+            let furthest = changed.map(far).max().unwrap();
+            assert!(furthest <= reach as usize, "{config:?} reaches {furthest}");
+            assert!(!close || furthest == reach as usize, "{config:?} reaches only {furthest}");
+        }
     }
 }

@@ -72,10 +72,10 @@ impl Generator for SrganKeras {
         3
     }
 
-    /// 9x9 head, two 3x3 a block, one after them, one at the size of the input, one at twice and
-    /// 9x9 at four times it, and up to one pixel for what is repeated.
+    /// 9x9 head, two 3x3 a block, one after them, one at the size of the input; from there on, four
+    /// pixels at four times the size and one at twice it see two more.
     fn reach(&self) -> Reach {
-        Reach::Pixels(4 + 32 + 1 + 1 + 1 + 1 + 1)
+        Reach::Pixels(4 + 32 + 1 + 1 + 2)
     }
 
     fn parameters(&self) -> usize {

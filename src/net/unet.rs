@@ -41,7 +41,8 @@ pub struct UnetConfig {
     pub batch_norm: bool,
     /// Output size over input size: 1, 2, 4 or 8.
     pub scale: usize,
-    /// Whether a fourth channel says what is to be filled: 1 inside the mask, 0 outside.
+    /// Whether a fourth channel says what is to be filled: 1 inside the mask, 0 outside. Then the
+    /// scale is 1.
     pub mask: bool,
 }
 
@@ -63,7 +64,12 @@ impl UnetConfig {
         let sound = (4..=512).contains(&self.width)
             && self.width.is_multiple_of(4)
             && self.blocks.iter().all(|count| (1..=64).contains(count))
-            && [1, 2, 4, 8].contains(&self.scale);
+            && [1, 2, 4, 8].contains(&self.scale)
+            // Each step of the enlargement halves the channels of the last block.
+            && (3 * self.width / 2) >> self.scale.ilog2() > 0;
+        if self.mask && self.scale > 1 {
+            return Err("a network that fills a mask does not enlarge");
+        }
         if sound { Ok(()) } else { Err("its width, blocks or scale is out of range") }
     }
 
@@ -342,7 +348,6 @@ mod tests {
             let answer = network.forward(input.clone());
             assert_eq!(answer.dims(), [2, 3, 21 * scale, 34 * scale]);
             let expected = enlarge(input.narrow(1, 0, 3), scale, Interpolation::Bilinear);
-            // But for the border: the picture is continued there before it is enlarged.
             assert!((answer - expected).abs().max().into_scalar::<f32>() < 1e-6);
         }
     }

@@ -215,7 +215,9 @@ impl Runner<'_> {
         log::warn!("tile {:?} failed: {reason}", tile.core);
         self.failures += 1;
 
-        let pieces = self.pieces(tile);
+        // What looks at the whole picture would see another one in each piece.
+        let whole = self.engine.network.reach() == Reach::Whole;
+        let pieces = if whole { Vec::new() } else { self.pieces(tile) };
         if self.failures < FAILURES_TO_GIVE_UP && pieces.len() > 1 {
             let areas: Result<Vec<Area>, String> =
                 pieces.iter().map(|piece| self.attempt(piece)).collect();
@@ -363,17 +365,13 @@ impl Runner<'_> {
         // The band of rows that tiles are being added to.
         let mut top = 0;
         let mut band: [Vec<f32>; 3] = Default::default();
+        // A window at the far side may overlap more than its neighbours: then weights do not sum
+        // to 1 by themselves.
+        let mut weights: Vec<f32> = Vec::new();
         for (index, (tile, area)) in tiles.iter().zip(&windows).enumerate() {
             monitor.progress(pace.progress())?;
             let whole = Tile { window: tile.window, core: tile.window };
-            // It cannot be cut into pieces: a piece would see another picture.
-            let parts = match self.attempt(&whole) {
-                Ok(part) => vec![part],
-                Err(_) => {
-                    self.failures = FAILURES_TO_GIVE_UP;
-                    self.tile(whole, monitor)?
-                }
-            };
+            let parts = self.tile(whole, monitor)?;
             let overlap = |other: Option<&Rect>, near: u32, far: u32| match other {
                 Some(_) => near.saturating_sub(far),
                 None => 0,
@@ -391,6 +389,15 @@ impl Runner<'_> {
                 overlap(below, area.bottom(), below.map_or(0, |next| next.y)),
             ];
             let rows = (area.bottom() - top) as usize;
+            weights.resize(weights.len().max(rows * stride), 0.0);
+            for y in 0..area.height {
+                let down = plan::feather(y, area.height, joins[2], joins[3]);
+                let start = ((area.y - top + y) * out_width + area.x) as usize;
+                for x in 0..area.width {
+                    let across = plan::feather(x, area.width, joins[0], joins[1]);
+                    weights[start + x as usize] += down * across;
+                }
+            }
             for (plane, sums) in band.iter_mut().enumerate() {
                 sums.resize(sums.len().max(rows * stride), 0.0);
                 for part in &parts {
@@ -411,7 +418,11 @@ impl Runner<'_> {
                 let next_top = below.map_or(out_height, |next| next.y);
                 let done = (next_top - top) as usize * stride;
                 let area = Rect::spanning(0, top, out_width, next_top);
-                let planes = band.iter_mut().flat_map(|sums| sums.drain(..done)).collect();
+                let weights: Vec<f32> = weights.drain(..done).collect();
+                let plane = |sums: &mut Vec<f32>| -> Vec<f32> {
+                    sums.drain(..done).zip(&weights).map(|(sum, weight)| sum / weight).collect()
+                };
+                let planes = band.iter_mut().flat_map(plane).collect();
                 finished(Area { area, planes }, monitor)?;
                 pace.advance(area.area());
                 top = next_top;
@@ -619,6 +630,43 @@ mod tests {
         let worst = whole.iter().zip(&rows).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert_eq!(whole.len(), rows.len());
         assert!(worst < 1.0 / 255.0, "{worst}");
+    }
+
+    #[test]
+    fn windows_that_overlap_more_than_their_neighbours_leave_no_bright_band() {
+        // The last window of 64 begins where both before it still go on.
+        let source: DynamicImage = RgbImage::from_pixel(163, 120, image::Rgb([128; 3])).into();
+        let task =
+            Task { source: &source, mask: None, output: (326, 240), tile: 64, balanced: false };
+        let on_cpu = || -> Result<Box<dyn Generator>> { Ok(Box::new(SOUND)) };
+        let engine = Engine {
+            network: Box::new(Stub { reach: Reach::Whole, ..SOUND }),
+            device: Device::flex(),
+            model: "stub",
+            on_cpu: &on_cpu,
+        };
+        let tiles = plan::plan(163, 120, (64, 64), 8);
+        let starts: Vec<u32> = tiles.iter().map(|tile| tile.window.x).collect();
+        assert!(
+            starts.windows(3).any(|w| w[0] + 64 > w[2] && w[0] < w[1] && w[1] < w[2]),
+            "{starts:?}"
+        );
+        run(&task, engine, tiles, &mut Notes::default(), &mut |area, _| {
+            let grey = 128.0 / 255.0;
+            assert!(area.planes.iter().all(|value| (value - grey).abs() < 1e-5));
+            Ok(())
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_network_without_a_reach_is_not_run_on_pieces() {
+        // Pieces would work, but they would see other pictures: the CPU does it.
+        let far = Stub { largest: 100 * 100, reach: Reach::Whole, ..SOUND };
+        let (result, notes, cpu) = red(&far, &Stub { reach: Reach::Whole, ..SOUND }, 120);
+        assert_eq!(result.unwrap(), red(&SOUND, &SOUND, 200).0.unwrap());
+        assert!(notes.iter().all(|note| !note.contains("pieces")), "{notes:?}");
+        assert!(cpu > 0);
     }
 
     #[test]

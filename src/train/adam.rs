@@ -11,7 +11,10 @@ use burn::{
     tensor::{Device, Tensor, TensorData},
 };
 
-use crate::net::slots::{replaced, values};
+use crate::{
+    error::{Error, Result},
+    net::slots::{self, replaced, values},
+};
 
 /// Settings of the method.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +31,8 @@ pub(super) struct Adam {
 /// The numbers of one parameter beside its values.
 #[derive(Clone)]
 struct Moments {
+    /// Updates done, for the correction of the first ones.
+    updates: u64,
     first: Tensor<1>,
     second: Tensor<1>,
     average: Tensor<1>,
@@ -35,22 +40,23 @@ struct Moments {
 
 /// State of the method for all parameters.
 #[derive(Clone)]
-pub(super) struct State {
-    /// Updates done, for the correction of the first ones.
-    updates: u64,
-    moments: Vec<Moments>,
-}
+pub(super) struct State(Vec<Moments>);
 
 /// The four lists of numbers of a parameter, for a checkpoint.
 pub(super) struct Numbers {
+    /// Its name, see [`slots::Slot`].
+    pub(super) path: String,
+    pub(super) updates: u64,
     pub(super) value: Vec<f32>,
     pub(super) first: Vec<f32>,
     pub(super) second: Vec<f32>,
     pub(super) average: Vec<f32>,
 }
 
-fn numbers(tensor: Tensor<1>) -> Vec<f32> {
-    tensor.into_data().try_into_vec::<f32>().unwrap_or_default()
+fn numbers(tensor: Tensor<1>) -> Result<Vec<f32>> {
+    let lost = |reason: String| Error::Device { name: "the training device".to_owned(), reason };
+    let data = tensor.try_into_data().map_err(|error| lost(error.to_string()))?;
+    data.try_into_vec::<f32>().map_err(|error| lost(format!("{error:?}")))
 }
 
 impl State {
@@ -58,65 +64,68 @@ impl State {
     pub(super) fn new<M: Module>(network: &M) -> Self {
         let moments = values(network).into_iter().map(|average| {
             let zero = average.zeros_like();
-            Moments { first: zero.clone(), second: zero, average }
+            Moments { updates: 0, first: zero.clone(), second: zero, average }
         });
-        Self { updates: 0, moments: moments.collect() }
+        Self(moments.collect())
     }
 
     /// The network with the averaged weights.
     pub(super) fn averaged<M: Module>(&self, network: M) -> M {
-        replaced(network, self.moments.iter().map(|moments| moments.average.clone()).collect())
-    }
-
-    /// Updates done so far.
-    pub(super) const fn updates(&self) -> u64 {
-        self.updates
+        replaced(network, self.0.iter().map(|moments| moments.average.clone()).collect())
     }
 
     /// Everything, for a checkpoint.
-    pub(super) fn save<M: Module>(&self, network: &M) -> Vec<Numbers> {
-        let together = values(network).into_iter().zip(&self.moments);
-        let numbers = together.map(|(value, moments)| Numbers {
-            value: numbers(value),
-            first: numbers(moments.first.clone()),
-            second: numbers(moments.second.clone()),
-            average: numbers(moments.average.clone()),
-        });
-        numbers.collect()
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device is lost.
+    pub(super) fn save<M: Module>(&self, network: &M) -> Result<Vec<Numbers>> {
+        let together = slots::of(network).into_iter().zip(values(network)).zip(&self.0);
+        together
+            .map(|((slot, value), moments)| {
+                Ok(Numbers {
+                    path: slot.path,
+                    updates: moments.updates,
+                    value: numbers(value)?,
+                    first: numbers(moments.first.clone())?,
+                    second: numbers(moments.second.clone())?,
+                    average: numbers(moments.average.clone())?,
+                })
+            })
+            .collect()
     }
 
-    /// A network and its state out of a checkpoint; `None` if it does not fit the network.
+    /// A network and its state out of a checkpoint; `None` if it does not fit the network, whose
+    /// own weights need not be drawn yet.
     pub(super) fn load<M: Module>(
         network: M,
         saved: Vec<Numbers>,
-        updates: u64,
         device: &Device,
     ) -> Option<(M, Self)> {
-        let sizes: Vec<usize> =
-            values(&network).iter().map(|value| value.shape().num_elements()).collect();
-        let fits = |saved: &Numbers, size: usize| {
-            [&saved.value, &saved.first, &saved.second, &saved.average]
-                .iter()
-                .all(|numbers| numbers.len() == size)
+        let slots = slots::of(&network);
+        let fits = |(saved, slot): (&Numbers, &slots::Slot)| {
+            let lists = [&saved.value, &saved.first, &saved.second, &saved.average];
+            saved.path == slot.path && lists.iter().all(|numbers| numbers.len() == slot.len())
         };
-        let all_fit = saved.iter().zip(&sizes).all(|(saved, size)| fits(saved, *size));
-        if saved.len() != sizes.len() || !all_fit {
+        if saved.len() != slots.len() || !saved.iter().zip(&slots).all(fits) {
             return None;
         }
         let tensor = |numbers: Vec<f32>| {
             let length = numbers.len();
             Tensor::<1>::from_data(TensorData::new(numbers, [length]), device)
         };
-        let (mut values, mut moments) = (Vec::new(), Vec::new());
+        let (mut values, mut moments) = (std::collections::HashMap::new(), Vec::new());
         for saved in saved {
-            values.push(tensor(saved.value));
+            values.insert(saved.path, saved.value);
             moments.push(Moments {
+                updates: saved.updates,
                 first: tensor(saved.first),
                 second: tensor(saved.second),
                 average: tensor(saved.average),
             });
         }
-        Some((replaced(network, values), Self { updates, moments }))
+        let device = device.clone().autodiff();
+        let network = slots::filled(network, &device, |path| values.remove(path));
+        Some((network, Self(moments)))
     }
 }
 
@@ -147,13 +156,22 @@ impl Gradients {
     }
 
     /// Each of them divided.
-    pub(super) fn over(self, divisor: f64) -> Self {
+    pub(super) fn divided_by(self, divisor: f64) -> Self {
         let divide = |gradient: Option<Tensor<1>>| gradient.map(|gradient| gradient / divisor);
         Self(self.0.into_iter().map(divide).collect())
     }
 
-    /// The sum with those of another batch.
-    pub(super) fn plus(self, other: Self) -> Self {
+    /// The sums of those of two batches, network by network.
+    pub(super) fn sum(ours: [Option<Self>; 2], theirs: [Option<Self>; 2]) -> [Option<Self>; 2] {
+        let [a, b] = ours;
+        let [c, d] = theirs;
+        [(a, c), (b, d)].map(|pair| match pair {
+            (Some(ours), Some(theirs)) => Some(ours.plus(theirs)),
+            (ours, theirs) => ours.or(theirs),
+        })
+    }
+
+    fn plus(self, other: Self) -> Self {
         let sum = |(a, b): (Option<Tensor<1>>, Option<Tensor<1>>)| match (a, b) {
             (Some(a), Some(b)) => Some(a + b),
             (a, b) => a.or(b),
@@ -180,16 +198,8 @@ impl Adam {
         };
         let shorten = ((norm + 1e-12).recip() * self.clip).clamp_max(1.0);
 
-        state.updates += 1;
-        let time = i32::try_from(state.updates).unwrap_or(i32::MAX);
-        let correct1 = 1.0 - self.beta1.powi(time);
-        let correct2 = 1.0 - self.beta2.powi(time);
-        // The average of a few steps should not hang on to the start.
-        let average =
-            self.average.min((1.0 + state.updates as f64) / (10.0 + state.updates as f64));
-
         let mut updated = Vec::new();
-        let together = values(&network).into_iter().zip(gradients.0).zip(&mut state.moments);
+        let together = values(&network).into_iter().zip(gradients.0).zip(&mut state.0);
         for (((value, gradient), moments), rate) in together.zip(rates) {
             let Some(gradient) = gradient else {
                 // The running numbers of batch normalisation are averages themselves.
@@ -197,6 +207,13 @@ impl Adam {
                 updated.push(value);
                 continue;
             };
+            moments.updates += 1;
+            let time = i32::try_from(moments.updates).unwrap_or(i32::MAX);
+            let correct1 = 1.0 - self.beta1.powi(time);
+            let correct2 = 1.0 - self.beta2.powi(time);
+            // The average of a few steps should not hang on to the start.
+            let few = (1.0 + f64::from(time)) / (10.0 + f64::from(time));
+            let average = self.average.min(few);
             let gradient = gradient * shorten.clone();
             let mix = |old: &Tensor<1>, new: Tensor<1>, keep: f64| {
                 old.clone() * keep + new * (1.0 - keep)
@@ -229,7 +246,7 @@ mod tests {
         let of = |loss: Tensor<1>| {
             Gradients::of(&conv, &GradientsParams::from_grads(loss.backward(), &conv))
         };
-        let apart = of(loss(0.7)).plus(of(loss(1.3) * 4.0).over(4.0));
+        let apart = of(loss(0.7)).plus(of(loss(1.3) * 4.0).divided_by(4.0));
         let together = of(loss(0.7) + loss(1.3));
         assert_eq!(apart.0.len(), 2);
         for (apart, together) in apart.0.into_iter().zip(together.0) {

@@ -18,8 +18,9 @@ pub(super) struct Progress {
     pub(super) options: TrainOptions,
     pub(super) base: String,
     pub(super) step: u64,
-    pub(super) updates: u64,
-    pub(super) critic_updates: u64,
+    /// Name and number of updates of each parameter of the generator and of the discriminator; in
+    /// [`save`] they are taken from the numbers.
+    pub(super) parameters: [Vec<(String, u64)>; 2],
     pub(super) rate_scale: f64,
     pub(super) mean_loss: f64,
     pub(super) best: Option<Best>,
@@ -29,14 +30,14 @@ pub(super) struct Progress {
 }
 
 /// The two whose numbers are kept.
-const NETWORKS: [&str; 2] = ["generator", "critic"];
+const NETWORKS: [&str; 2] = ["generator", "discriminator"];
 
 /// Key of the progress in the file's metadata.
 const PROGRESS: &str = "pixmend.train";
 
 pub(super) fn save(
     path: &Path,
-    progress: &Progress,
+    mut progress: Progress,
     base: &[u8],
     best: &[u8],
     networks: [&[Numbers]; 2],
@@ -47,7 +48,7 @@ pub(super) fn save(
         ("best".to_owned(), best.to_vec(), Dtype::U8),
     ];
     for (network, numbers) in NETWORKS.into_iter().zip(networks) {
-        for (i, numbers) in numbers.iter().enumerate() {
+        for numbers in numbers {
             for (name, values) in [
                 ("value", &numbers.value),
                 ("first", &numbers.first),
@@ -55,7 +56,7 @@ pub(super) fn save(
                 ("average", &numbers.average),
             ] {
                 let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-                tensors.push((format!("{network}.{name}.{i}"), bytes, Dtype::F32));
+                tensors.push((format!("{network}.{name}.{}", numbers.path), bytes, Dtype::F32));
             }
         }
     }
@@ -66,7 +67,9 @@ pub(super) fn save(
             TensorView::new(*dtype, vec![length], bytes).map(|view| (name.as_str(), view))
         })
         .collect();
-    let text = serde_json::to_string(progress).map_err(|error| failed(&error))?;
+    let named = |numbers: &Numbers| (numbers.path.clone(), numbers.updates);
+    progress.parameters = networks.map(|numbers| numbers.iter().map(named).collect());
+    let text = serde_json::to_string(&progress).map_err(|error| failed(&error))?;
     let metadata = HashMap::from([(PROGRESS.to_owned(), text)]);
     let bytes = views
         .and_then(|views| safetensors::serialize(views, Some(metadata)))
@@ -84,8 +87,8 @@ pub(super) struct Saved {
     pub(super) best: Vec<u8>,
     /// Of the generator, in the order of its parameters.
     pub(super) generator: Vec<Numbers>,
-    /// Of the critic; empty without one.
-    pub(super) critic: Vec<Numbers>,
+    /// Of the discriminator; empty without one.
+    pub(super) discriminator: Vec<Numbers>,
 }
 
 pub(super) fn load(path: &Path) -> Result<Saved> {
@@ -110,25 +113,21 @@ pub(super) fn load(path: &Path) -> Result<Saved> {
         let floats = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
         Ok::<_, Error>(floats.collect())
     };
-    let numbers = |network: &str| {
-        let mut numbers = Vec::new();
-        while tensors.tensor(&format!("{network}.value.{}", numbers.len())).is_ok() {
-            let i = numbers.len();
-            numbers.push(Numbers {
-                value: values(format!("{network}.value.{i}"))?,
-                first: values(format!("{network}.first.{i}"))?,
-                second: values(format!("{network}.second.{i}"))?,
-                average: values(format!("{network}.average.{i}"))?,
-            });
-        }
-        Ok::<_, Error>(numbers)
+    let numbers = |network: &str, parameters: &[(String, u64)]| {
+        let each = parameters.iter().map(|(path, updates)| {
+            let of = |list: &str| values(format!("{network}.{list}.{path}"));
+            Ok(Numbers {
+                path: path.clone(),
+                updates: *updates,
+                value: of("value")?,
+                first: of("first")?,
+                second: of("second")?,
+                average: of("average")?,
+            })
+        });
+        each.collect::<Result<Vec<_>>>()
     };
-    let [generator, critic] = NETWORKS.map(numbers);
-    Ok(Saved {
-        progress,
-        base: raw("base")?,
-        best: raw("best")?,
-        generator: generator?,
-        critic: critic?,
-    })
+    let generator = numbers(NETWORKS[0], &progress.parameters[0])?;
+    let discriminator = numbers(NETWORKS[1], &progress.parameters[1])?;
+    Ok(Saved { progress, base: raw("base")?, best: raw("best")?, generator, discriminator })
 }

@@ -413,7 +413,8 @@ mod tests {
             warp: 0.5,
             ..TrainOptions::default()
         };
-        let cut = Cut::new(&options.resolved().unwrap(), 4);
+        let options = options.resolved().unwrap();
+        let cut = Cut::new(&options, 4);
         let take = |first: u64, threads: u64, count: usize| -> Vec<Vec<f32>> {
             let mut loader =
                 Loader::start(split.train.clone(), cut.clone(), first, threads).unwrap();
@@ -424,5 +425,8 @@ mod tests {
         assert!(all[0] != all[1]);
         assert!(all == take(0, 3, 7), "threads must not matter");
         assert!(all[4..] == take(4, 2, 3), "a resumed run gets the same batches");
+        let other = Cut::new(&TrainOptions { seed: 6, ..options }, 4);
+        let mut loader = Loader::start(split.train.clone(), other, 0, 1).unwrap();
+        assert!(loader.take().unwrap().small != all[0], "another seed, other batches");
     }
 }

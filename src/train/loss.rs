@@ -2,17 +2,14 @@
 //!
 //! All functions take NCHW tensors of one shape, black 0 and white 1, and give one number.
 
-use burn::tensor::{
-    Tensor,
-    activation::{log_sigmoid, relu},
-};
+use burn::tensor::{Tensor, activation::log_sigmoid};
 use serde::{Deserialize, Serialize};
 
 use super::options::{TrainOptions, WeightedLayer};
 use crate::{
     error::{Error, Result},
     net::{
-        critic::{Critic, CriticConfig, CriticHead},
+        discriminator::{Discriminator, DiscriminatorConfig, DiscriminatorHead},
         features::{Features, Layer},
     },
 };
@@ -56,10 +53,10 @@ impl Pixels {
     }
 }
 
-/// Which critic a generator learns against.
+/// Which discriminator a generator learns against.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
-pub enum CriticKind {
+pub enum DiscriminatorKind {
     /// For any size of crops: the mean over all positions is judged.
     #[default]
     Mean,
@@ -67,30 +64,35 @@ pub enum CriticKind {
     Dense,
 }
 
-impl CriticKind {
-    /// The shape of the critic for crops whose originals have this side.
+impl DiscriminatorKind {
+    /// The shape of the discriminator for crops whose originals have this side.
     ///
     /// # Errors
     /// [`Error::Setting`] if it cannot judge such crops.
-    pub(super) fn config(self, options: &TrainOptions, scale: u32) -> Result<CriticConfig> {
-        let side = (options.crop * scale) as usize;
+    pub(super) fn config(self, options: &TrainOptions, scale: u32) -> Result<DiscriminatorConfig> {
+        let side = (options.smallest_crop() * scale) as usize;
         let refused = |reason: &str| Err(Error::Setting(reason.to_owned()));
         let head = match self {
             Self::Mean if side < 16 => {
-                return refused("the critic needs crops whose originals have 16 pixels or more");
-            }
-            Self::Mean => CriticHead::Mean,
-            Self::Dense if !options.progressive.is_empty() => {
                 return refused(
-                    "the dense critic judges one size of crops: leave --progressive out",
+                    "the discriminator needs crops whose originals have 16 pixels or more",
                 );
             }
-            Self::Dense if !side.is_multiple_of(16) => {
-                return refused("the dense critic needs originals whose side is a multiple of 16");
+            Self::Mean => DiscriminatorHead::Mean,
+            Self::Dense if !options.progressive.is_empty() => {
+                return refused(
+                    "the dense discriminator judges one size of crops: leave --progressive out",
+                );
             }
-            Self::Dense => CriticHead::Dense(side),
+            Self::Dense if !side.is_multiple_of(16) || side > 512 => {
+                return refused(
+                    "the dense discriminator needs originals whose side is a multiple of 16, and \
+                     512 at most",
+                );
+            }
+            Self::Dense => DiscriminatorHead::Dense(side),
         };
-        Ok(CriticConfig { channels: options.critic_channels, head })
+        Ok(DiscriminatorConfig { channels: options.discriminator_channels, head })
     }
 }
 
@@ -133,7 +135,7 @@ fn gram(features: Tensor<4>, patch: Option<usize>) -> Tensor<3> {
     patches.clone().matmul(patches.swap_dims(1, 2)) / size
 }
 
-/// Cross-entropy of a critic's answers `[n, 1]` to pictures that are all photographs, or none of
+/// Cross-entropy of a discriminator's answers `[n, 1]` to pictures that are all photographs, or none of
 /// them: I. Goodfellow et al., "Generative adversarial nets", 2014, in the form that does not
 /// overflow.
 #[must_use]
@@ -189,13 +191,28 @@ impl Objective {
         })
     }
 
+    /// Whether answers of this side are large enough for the feature network.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if not.
+    pub(super) fn check(&self, side: u32) -> Result<()> {
+        let layers = self.perceptual.iter().chain(&self.texture);
+        match layers.map(|(layer, _)| layer.smallest()).max() {
+            Some(smallest) if side < smallest => Err(Error::Setting(format!(
+                "results of {side} pixels are too small for the features, which need {smallest}: \
+                 give a larger --crop (or --progressive)"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// The sum of all losses of an answer. `mask`: `[n, 1, h, w]`, 1 where it counts more.
     pub(super) fn of(
         &self,
         answer: &Tensor<4>,
         original: &Tensor<4>,
         mask: Option<Tensor<4>>,
-        critic: Option<&Critic>,
+        discriminator: Option<&Discriminator>,
     ) -> Tensor<1> {
         let weights = mask
             .filter(|_| self.mask_weight != 1.0)
@@ -210,46 +227,46 @@ impl Objective {
         if self.total_variation > 0.0 {
             sum = sum + total_variation(answer) * self.total_variation;
         }
-        if let Some(critic) = critic {
-            sum = sum + judged(critic.forward(answer.clone()), true) * self.adversarial;
+        if let Some(discriminator) = discriminator {
+            sum = sum + judged(discriminator.forward(answer.clone()), true) * self.adversarial;
         }
         sum
     }
 
+    /// The losses on features and textures.
     fn compared(&self, features: &Features, answer: &Tensor<4>, original: &Tensor<4>) -> Tensor<1> {
-        let both: Layers = self.perceptual.iter().chain(&self.texture).copied().collect();
-        let layers: Vec<Layer> = both.iter().map(|(layer, _)| *layer).collect();
+        let both = || self.perceptual.iter().chain(&self.texture);
+        let layers: Vec<Layer> = both().map(|(layer, _)| *layer).collect();
         let ours = features.forward(answer.clone(), &layers);
         let theirs = features.forward(original.clone(), &layers);
-        let side = answer.dims()[3];
-        let losses = both.iter().zip(ours.into_iter().zip(theirs)).enumerate().map(
-            |(index, ((_, weight), (ours, theirs)))| {
-                let loss = if index < self.perceptual.len() {
-                    // J. Johnson et al., "Perceptual losses for real-time style transfer and
-                    // super-resolution", ECCV 2016.
-                    let difference = ours - theirs;
-                    (difference.clone() * difference).mean()
-                } else {
-                    // A piece of the picture is smaller on a map that was pooled.
-                    let pooled = (side / ours.dims()[3].max(1)).max(1);
-                    let patch = self.texture_patch as usize;
-                    texture(ours, theirs, (patch > 0).then(|| (patch / pooled).max(1)))
-                };
-                loss * *weight
-            },
-        );
-        losses.reduce(|sum, loss| sum + loss).unwrap_or_else(|| relu(answer.clone().mean() * 0.0))
+        let mut sum = Tensor::zeros([1], &answer.device());
+        for (index, ((layer, weight), (ours, theirs))) in
+            both().zip(ours.into_iter().zip(theirs)).enumerate()
+        {
+            let loss = if index < self.perceptual.len() {
+                // J. Johnson et al., "Perceptual losses for real-time style transfer and
+                // super-resolution", ECCV 2016.
+                let difference = ours - theirs;
+                (difference.clone() * difference).mean()
+            } else {
+                // A piece of the picture is smaller on a map that was pooled.
+                let patch = self.texture_patch as usize / layer.stride();
+                texture(ours, theirs, (self.texture_patch > 0).then(|| patch.max(1)))
+            };
+            sum = sum + loss * *weight;
+        }
+        sum
     }
 
-    /// What a critic makes small: it should know photographs from answers.
-    pub(super) fn of_critic(
+    /// What a discriminator makes small: it should know photographs from answers.
+    pub(super) fn of_discriminator(
         &self,
-        critic: &Critic,
+        discriminator: &Discriminator,
         answer: Tensor<4>,
         original: Tensor<4>,
     ) -> Tensor<1> {
-        let photographs = judged(critic.forward(original), true);
-        (photographs + judged(critic.forward(answer.detach()), false)) / 2.0
+        let photographs = judged(discriminator.forward(original), true);
+        (photographs + judged(discriminator.forward(answer.detach()), false)) / 2.0
     }
 }
 
@@ -332,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_critic_is_judged_as_in_pytorch() {
+    fn a_discriminator_is_judged_as_in_pytorch() {
         let answers = |step, start| (wave([2, 1, 8, 8], step, start) * 3.0).reshape([128, 1]);
         close(judged(answers(0.53, 0.7), true), 1.148_208_501_42);
         close(judged(answers(0.37, 0.0), true), 1.082_302_893_73);

@@ -18,9 +18,10 @@ use burn::{
 use serde::{Deserialize, Serialize};
 
 use self::{
-    adam::{Adam, Gradients, Numbers, State},
+    adam::{Adam, Gradients},
     checkpoint::{Progress, Saved},
     data::{Batch, Cut, Loader, Photo, Split},
+    learner::{Good, Learner},
     loss::Objective,
     verdict::{Measure, Pair, Piece, Verdict, mean_figures, merit, pairs},
 };
@@ -35,7 +36,7 @@ use crate::{
     net::{
         Generator as _, Network, NetworkConfig, Part,
         blocks::repeated,
-        critic::{Critic, CriticConfig},
+        discriminator::{Discriminator, DiscriminatorConfig},
         features::SMALLEST,
         slots,
     },
@@ -45,6 +46,7 @@ mod adam;
 mod checkpoint;
 pub mod data;
 pub mod degrade;
+mod learner;
 pub mod loss;
 pub mod options;
 mod report;
@@ -94,49 +96,6 @@ pub struct StepReport {
     pub rolled_back: bool,
 }
 
-/// A network that learns, with what its optimiser knows.
-#[derive(Clone)]
-struct Learner<M> {
-    network: M,
-    state: State,
-}
-
-impl<M: burn::module::Module> Learner<M> {
-    fn new(network: M) -> Self {
-        Self { state: State::new(&network), network }
-    }
-
-    /// Weights and state as values, which later steps do not reach: batch normalisation shares its
-    /// running numbers with every copy of a network.
-    fn kept(&self) -> Kept {
-        Kept { values: slots::values(&self.network), state: self.state.clone() }
-    }
-
-    fn go_back(&mut self, kept: &Kept) {
-        self.network = slots::replaced(self.network.clone(), kept.values.clone());
-        self.state = kept.state.clone();
-    }
-
-    /// As it was saved; `None` if the numbers are not those of such a network.
-    fn load(network: M, numbers: Vec<Numbers>, updates: u64, device: &Device) -> Option<Self> {
-        let (network, state) = State::load(network, numbers, updates, device)?;
-        Some(Self { network, state })
-    }
-}
-
-/// What a [`Learner`] goes back to.
-struct Kept {
-    values: Vec<Tensor<1>>,
-    state: State,
-}
-
-/// A state to go back to.
-struct Good {
-    generator: Kept,
-    critic: Option<Kept>,
-    mean_loss: f64,
-}
-
 /// What features are compared by, in losses and in figures.
 struct Comparison {
     objective: Objective,
@@ -146,12 +105,13 @@ struct Comparison {
 
 impl Comparison {
     fn new(options: &TrainOptions, device: &Device) -> Result<Self> {
-        let extractor = options.features.as_deref().map(features::open).transpose()?;
-        let objective = Objective::new(options, extractor.map(|extractor| extractor.on(device)))?;
+        let compares = !options.perceptual.is_empty() || !options.texture.is_empty();
+        let extractor = options.features.as_deref().filter(|_| compares).map(features::open);
+        let objective = Objective::new(options, extractor.transpose()?.map(|of| of.on(device)))?;
         let open = |path: &PathBuf| Perceptual::open(path, None);
         let perceptual = options.features.as_ref().map(open).transpose()?;
-        // Against a critic, or by features, the pixels are left on purpose.
-        let by_features = !options.perceptual.is_empty() || options.adversarial > 0.0;
+        // Against a discriminator, or by features, the pixels are left on purpose.
+        let by_features = compares || options.adversarial > 0.0;
         let measure = match perceptual {
             Some(_) if by_features => Measure::FeatureDistance,
             _ => Measure::Psnr,
@@ -163,8 +123,11 @@ impl Comparison {
 /// After this many roll-backs the run ends.
 const MOST_ROLL_BACKS: u32 = 8;
 
-/// A loss this many times its mean means that the run has diverged.
+/// A loss this many times its mean is not learnt from.
 const DIVERGED: f64 = 8.0;
+
+/// After so many such losses in a row the run has diverged; fewer are odd batches.
+const ALARMS: u32 = 4;
 
 /// What losses are multiplied by on their way back.
 const LOSS_SCALE: f64 = 1024.0;
@@ -185,7 +148,7 @@ pub struct Trainer {
     generator: Learner<Network>,
     /// Part of the network that each of its slots belongs to.
     parts: Vec<Part>,
-    critic: Option<Learner<Critic>>,
+    discriminator: Option<Learner<Discriminator>>,
     comparison: Comparison,
     step: u64,
     rate_scale: f64,
@@ -195,7 +158,10 @@ pub struct Trainer {
     best_model: Model,
     history: Vec<Point>,
     good: Good,
+    /// Since the last good look.
     roll_backs: u32,
+    /// Losses in a row that were far too high.
+    alarms: u32,
     split: Split,
     validation: Vec<Pair>,
     loader: Loader,
@@ -221,11 +187,11 @@ impl Trainer {
         if let Some(encoder) = &options.encoder {
             generator = encoder::fill(generator, &base.config(), encoder, &device)?;
         }
-        let critic = critic_of(&options, base.scale())?;
+        let discriminator = discriminator_of(&options, base.scale())?;
         // Drawn after the base, which a seed decides too.
         device.seed(options.seed);
-        let critic = critic.map(|config| Learner::new(config.init(&device)));
-        Self::assemble(photos, base, options, chosen, (Learner::new(generator), critic), 0)
+        let discriminator = discriminator.map(|config| Learner::new(config.init(&device)));
+        Self::assemble(photos, base, options, chosen, (Learner::new(generator), discriminator), 0)
     }
 
     /// The weights of a fresh network, as a base; see [`NetworkConfig::fresh`].
@@ -246,7 +212,7 @@ impl Trainer {
     /// # Errors
     /// [`Error::Model`] if the file is no checkpoint, or as [`Self::new`].
     pub fn resume(path: &Path, photos: &[PathBuf], chosen: Chosen) -> Result<Self> {
-        let Saved { progress, base, best, generator, critic } = checkpoint::load(path)?;
+        let Saved { progress, base, best, generator, discriminator } = checkpoint::load(path)?;
         let name = path.display().to_string();
         let base = Model::from_bytes(&progress.base, base.into())?;
         let best_model = Model::from_bytes(&name, best.into())?;
@@ -258,12 +224,11 @@ impl Trainer {
             reason: "it is no checkpoint of a run that can go on (its numbers do not fit)".into(),
         };
         let network = base.trainable(&device)?;
-        let generator = Learner::load(network, generator, progress.updates, &plain);
-        let critic = critic_of(&options, base.scale())?.map(|config| {
-            let updates = progress.critic_updates;
-            Learner::load(config.init(&device), critic, updates, &plain).ok_or_else(unfit)
+        let generator = Learner::load(network, generator, &plain);
+        let discriminator = discriminator_of(&options, base.scale())?.map(|config| {
+            Learner::load(config.init(&device), discriminator, &plain).ok_or_else(unfit)
         });
-        let learners = (generator.ok_or_else(unfit)?, critic.transpose()?);
+        let learners = (generator.ok_or_else(unfit)?, discriminator.transpose()?);
         let mut trainer = Self::assemble(photos, base, options, chosen, learners, progress.step)?;
         if trainer.split.signatures() != progress.photos {
             return Err(Error::Setting(
@@ -286,7 +251,7 @@ impl Trainer {
         base: Model,
         options: TrainOptions,
         chosen: Chosen,
-        (generator, critic): (Learner<Network>, Option<Learner<Critic>>),
+        (generator, discriminator): (Learner<Network>, Option<Learner<Discriminator>>),
         step: u64,
     ) -> Result<Self> {
         if chosen.is_software() {
@@ -296,14 +261,22 @@ impl Trainer {
             });
         }
         let recipe = options.recipe();
+        let (scale, slots) = (base.scale(), slots::of(&generator.network));
+        let normalises = slots.iter().any(|slot| slot.path.ends_with("running_mean"));
+        if options.batch == 1 && (normalises || discriminator.is_some()) {
+            return Err(Error::Setting(
+                "batch normalisation has nothing to compare a single crop with: give --batch 2 \
+                 or more"
+                    .to_owned(),
+            ));
+        }
         if base.takes_mask() && !recipe.masks() {
             return Err(Error::Setting(
                 "this network fills masks: choose a degradation that has them (watermark, damage)"
                     .to_owned(),
             ));
         }
-        let slots = slots::of(&generator.network);
-        if let Some(kind) = options.precision.kind() {
+        if let Some(kind) = options.precision.dtype() {
             if !chosen.burn().supports_dtype(kind) {
                 return Err(Error::Device {
                     name: chosen.name().to_owned(),
@@ -311,7 +284,7 @@ impl Trainer {
                         .to_owned(),
                 });
             }
-            if slots.iter().any(|slot| slot.path.ends_with("running_mean")) {
+            if normalises {
                 return Err(Error::Setting(
                     "a network with batch normalisation trains in 32 bit: leave --precision out"
                         .to_owned(),
@@ -320,7 +293,7 @@ impl Trainer {
         }
         let device = chosen.burn().clone().autodiff();
         let comparison = Comparison::new(&options, &device)?;
-        let scale = base.scale();
+        comparison.objective.check(options.smallest_crop() * scale)?;
         let mut min_side = (options.largest_crop() * scale).max(verdict::smallest_side(scale));
         if comparison.perceptual.is_some() {
             min_side = min_side.max(SMALLEST + scale);
@@ -336,7 +309,7 @@ impl Trainer {
         let config = base.config();
         let good = Good {
             generator: generator.kept(),
-            critic: critic.as_ref().map(Learner::kept),
+            discriminator: discriminator.as_ref().map(Learner::kept),
             mean_loss: 0.0,
         };
         Ok(Self {
@@ -346,7 +319,7 @@ impl Trainer {
             chosen,
             parts: slots.iter().map(|slot| config.part(&slot.path)).collect(),
             generator,
-            critic,
+            discriminator,
             comparison,
             step,
             rate_scale: 1.0,
@@ -356,6 +329,7 @@ impl Trainer {
             history: Vec::new(),
             good,
             roll_backs: 0,
+            alarms: 0,
             split,
             validation,
             loader,
@@ -428,71 +402,90 @@ impl Trainer {
         let options = &self.options;
         let (warm_up, peak) = (options.warm_up, options.rate * self.rate_scale);
         let rate = options.schedule.rate(self.step, options.steps, peak, warm_up);
-        let loss = self.update(rate, DIVERGED * self.mean_loss)?;
-        let rolled_back = loss.is_none();
-        if rolled_back {
+        let rate_scale = self.rate_scale;
+        let (loss, learnt) = self.update(rate, DIVERGED * self.mean_loss)?;
+        self.alarms = if learnt { 0 } else { self.alarms + 1 };
+        if !loss.is_finite() || self.alarms == ALARMS {
             self.roll_back()?;
         }
-        let loss = loss.unwrap_or(f64::NAN);
         self.step += 1;
         let looks = self.step.is_multiple_of(self.options.validate_every)
             || self.step == self.options.steps;
         let validation = if looks { self.look()? } else { None };
+        let rolled_back = self.rate_scale < rate_scale;
         Ok(StepReport { step: self.step, loss, rate, validation, rolled_back })
     }
 
-    /// Learns from the next batches and gives their mean loss; `None`, and nothing learnt, if that
-    /// is not a number or above `limit` (where 0 is none).
-    fn update(&mut self, rate: f64, limit: f64) -> Result<Option<f64>> {
-        let begin = Instant::now();
-        // All at once: those of a step that fails belong to it too.
-        let batches: Result<Vec<Batch>> =
-            (0..self.options.accumulate).map(|_| self.loader.take()).collect();
-        let batches = batches?;
-        let ready = Instant::now();
-        self.waited += ready - begin;
-
+    /// Learns from the next batches and gives their mean loss. Nothing is learnt if that is not a
+    /// number, or above `limit` (where 0 is none); then the second answer is false.
+    fn update(&mut self, rate: f64, limit: f64) -> Result<(f64, bool)> {
         self.freeze();
-        let count = batches.len() as f64;
-        let (mut value, mut gradients, mut opinions) = (0.0, None::<Gradients>, None::<Gradients>);
-        let sum = |sum: Option<Gradients>, next: Gradients| match sum {
-            Some(sum) => sum.plus(next),
-            None => next,
+        let count = self.options.accumulate;
+        let (mut value, mut gradients) = (0.0_f64, None::<[Option<Gradients>; 2]>);
+        for _ in 0..count {
+            let begin = Instant::now();
+            // Those of a step that fails belong to it too: all are taken.
+            let batch = self.loader.take()?;
+            let ready = Instant::now();
+            self.waited += ready - begin;
+            if value.is_finite() {
+                let (loss, found) = self.gradients(batch);
+                value += loss / count as f64;
+                gradients = Some(match gradients {
+                    Some(sum) => Gradients::sum(sum, found),
+                    None => found,
+                });
+            }
+            self.worked += ready.elapsed();
+        }
+        if !value.is_finite() || (limit > 0.0 && value > limit) {
+            return Ok((value, false));
+        }
+        let begin = Instant::now();
+        if let Some(gradients) = gradients {
+            self.descend(gradients, rate);
+        }
+        self.mean_loss = match self.mean_loss {
+            mean if mean > 0.0 => 0.98 * mean + 0.02 * value,
+            _ => value,
         };
-        for batch in batches {
-            let (small, large, mask) = self.tensors(batch);
-            let network = &self.generator.network;
-            let answer = match self.options.precision.kind() {
-                Some(kind) => {
-                    let half = slots::cast(network.clone(), kind);
-                    half.forward(small.cast(kind)).cast(DType::F32)
-                }
-                None => network.forward(small),
-            };
-            let judge = self
-                .critic
-                .as_ref()
-                .map(|critic| slots::frozen_but(critic.network.clone(), |_| false));
-            let objective = &self.comparison.objective;
-            let loss = objective.of(&answer, &large, mask, judge.as_ref()) / count;
-            value += f64::from(loss.clone().into_scalar::<f32>());
-            if !value.is_finite() {
-                return Ok(None);
+        self.worked += begin.elapsed();
+        Ok((value, true))
+    }
+
+    /// The loss on a batch, and its gradients for the generator and for the discriminator.
+    fn gradients(&self, batch: Batch) -> (f64, [Option<Gradients>; 2]) {
+        let (small, large, mask) = self.tensors(batch);
+        let network = &self.generator.network;
+        let answer = match self.options.precision.dtype() {
+            Some(dtype) => {
+                let half = slots::cast(network.clone(), dtype);
+                half.forward(small.cast(dtype)).cast(DType::F32)
             }
-            // Small gradients would vanish in 16 bit (P. Micikevicius et al., "Mixed precision
-            // training", 2018); in 32 bit a power of two changes nothing.
-            let all = GradientsParams::from_grads((loss * LOSS_SCALE).backward(), network);
-            let found = Gradients::of(network, &all).over(LOSS_SCALE);
-            gradients = Some(sum(gradients, found));
-            if let Some(critic) = &self.critic {
-                let loss = objective.of_critic(&critic.network, answer, large) / count;
-                let all = GradientsParams::from_grads(loss.backward(), &critic.network);
-                opinions = Some(sum(opinions, Gradients::of(&critic.network, &all)));
-            }
+            None => network.forward(small),
+        };
+        // Gradients of the discriminator are not wanted while the generator learns from it.
+        let judge = self.discriminator.as_ref();
+        let judge = judge.map(|judge| slots::frozen_but(judge.network.clone(), |_| false));
+        let objective = &self.comparison.objective;
+        let loss = objective.of(&answer, &large, mask, judge.as_ref());
+        let value = f64::from(loss.clone().into_scalar::<f32>());
+        if !value.is_finite() {
+            return (value, [None, None]);
         }
-        if limit > 0.0 && value > limit {
-            return Ok(None);
-        }
+        // Small gradients would vanish in 16 bit (P. Micikevicius et al., "Mixed precision
+        // training", 2018); in 32 bit a power of two changes nothing.
+        let all = GradientsParams::from_grads((loss * LOSS_SCALE).backward(), network);
+        let generator = Gradients::of(network, &all).divided_by(LOSS_SCALE);
+        let discriminator = self.discriminator.as_ref().map(|Learner { network, .. }| {
+            let loss = objective.of_discriminator(network, answer, large);
+            Gradients::of(network, &GradientsParams::from_grads(loss.backward(), network))
+        });
+        (value, [Some(generator), discriminator])
+    }
+
+    /// One step of the optimiser with the sums of gradients.
+    fn descend(&mut self, [generator, discriminator]: [Option<Gradients>; 2], rate: f64) {
         let options = &self.options;
         let adam = Adam {
             beta1: 0.9,
@@ -501,26 +494,23 @@ impl Trainer {
             average: options.average,
             clip: options.clip,
         };
-        if let Some(gradients) = gradients {
+        let count = options.accumulate as f64;
+        if let Some(gradients) = generator {
             let part = |part: &Part| match part {
                 Part::Early => options.backbone_rate,
                 Part::Late => options.backbone_rate.sqrt(),
-                Part::Head => 1.0,
+                Part::Last => 1.0,
             };
             let rates = self.parts.iter().map(|of| rate * part(of));
             let Learner { network, state } = &mut self.generator;
-            *network = adam.update(network.clone(), gradients, state, rates);
+            *network = adam.update(network.clone(), gradients.divided_by(count), state, rates);
         }
-        if let (Some(Learner { network, state }), Some(opinions)) = (&mut self.critic, opinions) {
+        if let (Some(Learner { network, state }), Some(gradients)) =
+            (&mut self.discriminator, discriminator)
+        {
             let rates = std::iter::repeat(rate);
-            *network = adam.update(network.clone(), opinions, state, rates);
+            *network = adam.update(network.clone(), gradients.divided_by(count), state, rates);
         }
-        self.mean_loss = match self.mean_loss {
-            mean if mean > 0.0 => 0.98 * mean + 0.02 * value,
-            _ => value,
-        };
-        self.worked += ready.elapsed();
-        Ok(Some(value))
     }
 
     /// Lets only the last layers learn in the first steps, and all of them from then on.
@@ -530,7 +520,7 @@ impl Trainer {
             return;
         }
         let config = self.base.config();
-        let learns = |path: &str| step == frozen || config.part(path) == Part::Head;
+        let learns = |path: &str| step == frozen || config.part(path) == Part::Last;
         self.generator.network = slots::frozen_but(self.generator.network.clone(), learns);
     }
 
@@ -555,17 +545,20 @@ impl Trainer {
     fn now(&self) -> Good {
         Good {
             generator: self.generator.kept(),
-            critic: self.critic.as_ref().map(Learner::kept),
+            discriminator: self.discriminator.as_ref().map(Learner::kept),
             mean_loss: self.mean_loss,
         }
     }
 
     fn roll_back(&mut self) -> Result<()> {
         self.generator.go_back(&self.good.generator);
-        if let (Some(critic), Some(good)) = (&mut self.critic, &self.good.critic) {
-            critic.go_back(good);
+        if let (Some(discriminator), Some(good)) =
+            (&mut self.discriminator, &self.good.discriminator)
+        {
+            discriminator.go_back(good);
         }
         self.mean_loss = self.good.mean_loss;
+        self.alarms = 0;
         self.rate_scale /= 2.0;
         self.roll_backs += 1;
         if self.roll_backs > MOST_ROLL_BACKS {
@@ -612,6 +605,7 @@ impl Trainer {
         }
         self.history.push(Point { step, loss: self.mean_loss, psnr, distance });
         self.good = self.now();
+        self.roll_backs = 0;
         Ok(Some(psnr))
     }
 
@@ -624,18 +618,19 @@ impl Trainer {
             options: self.options.clone(),
             base: self.base.name().to_owned(),
             step: self.step,
-            updates: self.generator.state.updates(),
-            critic_updates: self.critic.as_ref().map_or(0, |critic| critic.state.updates()),
+            parameters: Default::default(),
             rate_scale: self.rate_scale,
             mean_loss: self.mean_loss,
             best: self.best,
             history: self.history.clone(),
             photos: self.split.signatures(),
         };
-        let generator = self.generator.state.save(&self.generator.network);
-        let critic = self.critic.as_ref().map(|critic| critic.state.save(&critic.network));
-        let networks = [&generator[..], critic.as_deref().unwrap_or_default()];
-        checkpoint::save(path, &progress, self.base.bytes(), self.best_model.bytes(), networks)
+        let generator = self.generator.state.save(&self.generator.network)?;
+        let discriminator = self.discriminator.as_ref();
+        let discriminator = discriminator.map(|learner| learner.state.save(&learner.network));
+        let discriminator = discriminator.transpose()?;
+        let networks = [&generator[..], discriminator.as_deref().unwrap_or_default()];
+        checkpoint::save(path, progress, self.base.bytes(), self.best_model.bytes(), networks)
     }
 
     /// The best weights so far; the base model's before the first look.
@@ -644,15 +639,17 @@ impl Trainer {
         &self.best_model
     }
 
-    /// The base and the best weights on the photos that were kept for this.
+    /// The base and the best weights on the photos that were kept for this. `each` is asked before
+    /// each photo and can end it.
     ///
     /// # Errors
-    /// Those of reading and enlarging photos.
-    pub fn verdict(&self) -> Result<Verdict> {
+    /// Those of reading and enlarging photos, or of `each`.
+    pub fn verdict(&self, each: impl FnMut() -> Result<()>) -> Result<Verdict> {
         let test: &[Photo] = &self.split.test;
         let Self { base, best_model, options, chosen, comparison, .. } = self;
         let by = (comparison.measure, comparison.perceptual.as_ref());
-        verdict::compare([base, best_model], test, &options.recipe(), options.seed, chosen, by)
+        let recipe = options.recipe();
+        verdict::compare([base, best_model], test, &recipe, options.seed, chosen, by, each)
     }
 
     /// Writes what the run has shown as a page with pictures, into a folder of its own.
@@ -664,8 +661,8 @@ impl Trainer {
     }
 }
 
-/// The critic that the options ask for.
-fn critic_of(options: &TrainOptions, scale: u32) -> Result<Option<CriticConfig>> {
+/// The discriminator that the options ask for.
+fn discriminator_of(options: &TrainOptions, scale: u32) -> Result<Option<DiscriminatorConfig>> {
     let wanted = options.adversarial > 0.0;
-    wanted.then(|| options.critic.config(options, scale)).transpose()
+    wanted.then(|| options.discriminator.config(options, scale)).transpose()
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     degrade::Recipe,
-    loss::{CriticKind, Pixels},
+    loss::{DiscriminatorKind, Pixels},
     schedule::Schedule,
     warp::Warp,
 };
@@ -35,7 +35,7 @@ pub struct TrainOptions {
     /// Highest learning rate
     #[arg(long, default_value_t = 2e-4, help_heading = "Learning")]
     pub rate: f64,
-    /// Steps that the rate takes to rise
+    /// Steps that the rate takes to rise; a one-cycle schedule has its own rise
     #[arg(long, default_value_t = 50, help_heading = "Learning")]
     pub warm_up: u64,
     /// How the rate changes
@@ -76,15 +76,16 @@ pub struct TrainOptions {
     /// Weight of the total variation of the result
     #[arg(long, default_value_t = 0.0, help_heading = "Losses")]
     pub total_variation: f64,
-    /// Weight of the critic's opinion; 0.001 in SRGAN
+    /// Weight of the discriminator's opinion; 0.001 in SRGAN. With --features the verdict goes by
+    /// them, else by PSNR, which such a run gives up
     #[arg(long, default_value_t = 0.0, help_heading = "Losses")]
     pub adversarial: f64,
-    /// Which critic
+    /// Which discriminator
     #[arg(long, value_enum, default_value_t, help_heading = "Losses")]
-    pub critic: CriticKind,
-    /// Channels of the critic's first convolution
+    pub discriminator: DiscriminatorKind,
+    /// Channels of the discriminator's first convolution
     #[arg(long, default_value_t = 64, help_heading = "Losses")]
-    pub critic_channels: usize,
+    pub discriminator_channels: usize,
     /// Numbers that the generator computes with; weights stay f32
     #[arg(long, value_enum, default_value_t, help_heading = "Learning")]
     pub precision: Precision,
@@ -152,9 +153,10 @@ impl TrainOptions {
                 .into_iter()
                 .chain(layers.map(|layer| layer.weight))
                 .all(weight)
-            && (1..=512).contains(&self.critic_channels)
+            && (1..=512).contains(&self.discriminator_channels)
             && (0.0..1.0).contains(&self.average)
             && self.clip > 0.0
+            && self.clip.is_finite()
             && (0.0..=1.0).contains(&self.warp)
             && self.validate_every > 0
             && share(self.validation_share)
@@ -175,6 +177,10 @@ impl TrainOptions {
         if self.degradation_recipe.is_none() {
             self.degradation_recipe = Some(Recipe::find(&self.degradation)?);
         }
+        // A run that is resumed may be resumed from another folder.
+        for file in [&mut self.features, &mut self.encoder].into_iter().flatten() {
+            *file = std::path::absolute(&file).map_err(|error| Error::read(&*file, error))?;
+        }
         self.recipe().check()?;
         self.warp_by.check()?;
         Ok(self)
@@ -190,6 +196,11 @@ impl TrainOptions {
         let done = step as f64 / self.steps as f64;
         let stage = self.progressive.iter().find(|stage| done < stage.until);
         stage.map_or(self.crop, |stage| stage.crop)
+    }
+
+    /// The smallest side of the small crops.
+    pub(super) fn smallest_crop(&self) -> u32 {
+        self.progressive.iter().map(|stage| stage.crop).fold(self.crop, u32::min)
     }
 
     /// The largest side of the small crops.
@@ -213,7 +224,7 @@ pub enum Precision {
 
 impl Precision {
     /// As Burn calls it; `None` for what weights are anyway.
-    pub(super) const fn kind(self) -> Option<DType> {
+    pub(super) const fn dtype(self) -> Option<DType> {
         match self {
             Self::F32 => None,
             Self::F16 => Some(DType::F16),

@@ -108,6 +108,7 @@ fn curve(trainer: &Trainer) -> String {
 
 fn table(verdict: &Verdict) -> String {
     let mut rows = String::new();
+    let masked = verdict.base.is_some_and(|mean| mean.inside.is_some());
     let mut row = |name: &str, base: &Figures, tuned: &Figures| {
         let _infallible = write!(rows, "<tr><td>{}", escaped(name));
         for [base, tuned] in [
@@ -115,10 +116,14 @@ fn table(verdict: &Verdict) -> String {
             [base.inside, tuned.inside],
             [Some(base.mse), Some(tuned.mse)],
         ] {
-            if let (Some(base), Some(tuned)) = (base, tuned) {
-                let _infallible =
-                    write!(rows, "<td>{base:.2}<td>{tuned:.2}<td>{:+.2}", tuned - base);
-            }
+            let _infallible = match (base, tuned) {
+                (Some(base), Some(tuned)) => {
+                    write!(rows, "<td>{base:.2}<td>{tuned:.2}<td>{:+.2}", tuned - base)
+                }
+                // Nothing of this photo is masked.
+                _ if masked => write!(rows, "<td>-<td>-<td>-"),
+                _ => Ok(()),
+            };
         }
         let _infallible = write!(rows, "<td>{:.4}<td>{:.4}", base.score.ssim, tuned.score.ssim);
         if let (Some(base), Some(tuned)) = (base.distance, tuned.distance) {
@@ -131,7 +136,7 @@ fn table(verdict: &Verdict) -> String {
     let mut heads = vec!["base, dB", "tuned, dB", "gain"];
     if let (Some(base), Some(tuned)) = (&verdict.base, &verdict.tuned) {
         row("mean", base, tuned);
-        if base.inside.is_some() {
+        if masked {
             heads.extend(["base inside the mask, dB", "tuned", "gain"]);
         }
         heads.extend(["base, MSE", "tuned, MSE", "difference", "base, SSIM", "tuned, SSIM"]);
@@ -154,7 +159,10 @@ fn crops(trainer: &Trainer, folder: &Path, page: &mut String) -> Result<()> {
         let restored = |model| restored_rgb(&pair.small, mask, scale, model, &trainer.chosen);
         let (width, height) = pair.large.dimensions();
         let versions = [
-            ("before (bicubic)", resize_exact(&pair.small, width, height)),
+            (
+                if scale == 1 { "before" } else { "before (bicubic)" },
+                resize_exact(&pair.small, width, height),
+            ),
             ("base", restored(&trainer.base)?),
             ("tuned", restored(&trainer.best_model)?),
             ("original", pair.large.clone()),

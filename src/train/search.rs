@@ -41,7 +41,10 @@ pub fn range_test(
     let (mut rate, mut points, mut mean, mut lowest) = (RATES.0, Vec::new(), 0.0, f64::INFINITY);
     for step in 0..steps {
         each(step)?;
-        let Some(loss) = trainer.update(rate, ENOUGH * lowest)? else { break };
+        let (loss, learnt) = trainer.update(rate, 0.0)?;
+        if !learnt {
+            break;
+        }
         // Corrected for its start at zero, as Adam does with its moments.
         mean = 0.9 * mean + 0.1 * loss;
         let smooth = mean / (1.0 - 0.9_f64.powi(step as i32 + 1));

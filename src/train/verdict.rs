@@ -66,7 +66,8 @@ pub struct Verdict {
     pub sentence: String,
 }
 
-/// Compares two models on photos that are made worse by `recipe`; with `features`, by them.
+/// Compares two models on photos that are made worse by `recipe`; with `features`, by them. `each`
+/// is asked before each photo and can end it.
 ///
 /// # Errors
 /// Those of opening and enlarging.
@@ -77,10 +78,12 @@ pub(super) fn compare(
     seed: u64,
     device: &Chosen,
     (measure, features): (Measure, Option<&Perceptual>),
+    mut each: impl FnMut() -> Result<()>,
 ) -> Result<Verdict> {
     let mut rows = Vec::new();
     for (photo, pair) in photos.iter().zip(pairs(photos, recipe, base.scale(), seed, Piece::Whole)?)
     {
+        each()?;
         rows.push(Row {
             photo: photo.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             base: figures(base, &pair, device, features)?,

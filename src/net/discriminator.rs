@@ -1,4 +1,4 @@
-//! Critics: networks that tell a photograph from what a generator made (the discriminator of a
+//! Discriminators: networks that tell a photograph from what a generator made (the discriminator of a
 //! GAN: I. Goodfellow et al., 2014).
 //!
 //! C. Ledig et al., "Photo-realistic single image super-resolution using a generative adversarial
@@ -25,7 +25,7 @@ const SLOPE: f64 = 0.2;
 /// What the convolutions' maps become a number by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum CriticHead {
+pub enum DiscriminatorHead {
     /// All of their positions go into a dense layer: only pictures of this side, a multiple of
     /// 16, can be judged. With 384 and 64 channels it is the one of Keras programs, whose summary
     /// counts 306,684,737 numbers.
@@ -34,19 +34,19 @@ pub enum CriticHead {
     Mean,
 }
 
-/// Shape of a [`Critic`].
+/// Shape of a [`Discriminator`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CriticConfig {
+pub struct DiscriminatorConfig {
     /// Channels of the first convolution; 64 in the paper.
     pub channels: usize,
     /// How a number comes out.
-    pub head: CriticHead,
+    pub head: DiscriminatorHead,
 }
 
-impl CriticConfig {
-    /// A critic whose weights are still to be drawn or read.
+impl DiscriminatorConfig {
+    /// A discriminator whose weights are still to be drawn or read.
     #[must_use]
-    pub fn init(&self, device: &Device) -> Critic {
+    pub fn init(&self, device: &Device) -> Discriminator {
         let mut input = 3;
         let convs = WIDTHS.iter().enumerate().map(|(index, width)| {
             let output = width * self.channels;
@@ -61,14 +61,14 @@ impl CriticConfig {
         });
         let stages = convs.collect();
         let features = match self.head {
-            CriticHead::Dense(side) => input * (side / 16) * (side / 16),
-            CriticHead::Mean => input,
+            DiscriminatorHead::Dense(side) => input * (side / 16) * (side / 16),
+            DiscriminatorHead::Mean => input,
         };
-        Critic {
+        Discriminator {
             stages,
             dense: LinearConfig::new(features, 16 * self.channels).init(device),
             last: LinearConfig::new(16 * self.channels, 1).init(device),
-            mean: self.head == CriticHead::Mean,
+            mean: self.head == DiscriminatorHead::Mean,
         }
     }
 }
@@ -80,16 +80,16 @@ struct Stage {
     norm: Option<BatchNorm>,
 }
 
-/// See the module's documentation; made by [`CriticConfig::init`].
+/// See the module's documentation; made by [`DiscriminatorConfig::init`].
 #[derive(Module, Debug)]
-pub struct Critic {
+pub struct Discriminator {
     stages: Vec<Stage>,
     dense: Linear,
     last: Linear,
     mean: bool,
 }
 
-impl Critic {
+impl Discriminator {
     /// `[n, 3, h, w]` with black at 0 and white at 1 to `[n, 1]`: the logarithm of the odds that
     /// a picture is a photograph.
     #[must_use]
@@ -114,10 +114,13 @@ mod tests {
     #[test]
     fn the_one_of_keras_has_as_many_numbers_as_its_summary_counts() {
         // More than a gigabyte: counted without drawing them.
-        let config = CriticConfig { channels: 64, head: CriticHead::Dense(384) };
-        let critic = config.init(&Device::flex());
+        let config = DiscriminatorConfig { channels: 64, head: DiscriminatorHead::Dense(384) };
+        let discriminator = config.init(&Device::flex());
         assert_eq!(
-            crate::net::slots::of(&critic).iter().map(crate::net::slots::Slot::len).sum::<usize>(),
+            crate::net::slots::of(&discriminator)
+                .iter()
+                .map(crate::net::slots::Slot::len)
+                .sum::<usize>(),
             306_684_737
         );
     }
@@ -125,10 +128,11 @@ mod tests {
     #[test]
     fn the_other_judges_any_size() {
         let device = Device::flex();
-        let critic = CriticConfig { channels: 4, head: CriticHead::Mean }.init(&device);
+        let discriminator =
+            DiscriminatorConfig { channels: 4, head: DiscriminatorHead::Mean }.init(&device);
         for (height, width) in [(16, 16), (33, 50)] {
             let pictures = Tensor::<4>::zeros([2, 3, height, width], &device) + 0.5;
-            assert_eq!(critic.forward(pictures).dims(), [2, 1]);
+            assert_eq!(discriminator.forward(pictures).dims(), [2, 1]);
         }
     }
 }
