@@ -254,7 +254,9 @@ impl Activation {
         match self {
             Self::Relu(layer) => layer.forward(input),
             Self::LeakyRelu(layer) => layer.forward(input),
-            Self::PRelu(layer) => layer.forward(input),
+            Self::PRelu(layer) => {
+                direct::prelu(&input, &layer.alpha.val()).unwrap_or_else(|| layer.forward(input))
+            }
         }
     }
 }

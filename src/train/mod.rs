@@ -36,6 +36,7 @@ use crate::{
     net::{
         Generator as _, Network, NetworkConfig, Part,
         blocks::repeated,
+        direct::KeptMemory,
         discriminator::{Discriminator, DiscriminatorConfig},
         features::SMALLEST,
         slots,
@@ -167,6 +168,8 @@ pub struct Trainer {
     loader: Loader,
     waited: Duration,
     worked: Duration,
+    /// On the CPU.
+    _memory: Option<KeptMemory>,
 }
 
 impl Trainer {
@@ -307,6 +310,7 @@ impl Trainer {
         let perceptual = comparison.perceptual.as_ref();
         let base_figures = mean_figures(&base, &validation, &chosen, perceptual)?;
         let config = base.config();
+        let memory = (chosen.burn() == &Device::flex()).then(KeptMemory::new);
         let good = Good {
             generator: generator.kept(),
             discriminator: discriminator.as_ref().map(Learner::kept),
@@ -335,6 +339,7 @@ impl Trainer {
             loader,
             waited: Duration::ZERO,
             worked: Duration::ZERO,
+            _memory: memory,
             options,
         })
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    map::{Map, Sizes},
+    map::{Map, Place, Sizes},
     simd::Isa,
     winograd::{Layer, TILE, Winograd},
 };
@@ -67,7 +67,8 @@ impl<S: Isa> Chain<S> {
             self.maps.clear();
             self.maps.extend(self.channels.iter().map(map));
         }
-        self.maps[0].fill(planes, height, 0, 1, 0);
+        let place = Place { height, first: 0, images: 1, rows: 0..height };
+        self.maps[0].fill::<S>(planes, &place);
         let rows = height.div_ceil(TILE);
         let threads = threads.clamp(1, rows.div_ceil(STRIP));
         let next: Vec<AtomicUsize> = self.steps.iter().map(|_| AtomicUsize::new(0)).collect();

@@ -1,6 +1,11 @@
 //! Feature maps blocked by channels, in aligned memory.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    ops::Range,
+    sync::{Mutex, PoisonError},
+};
+
+use super::simd::{Isa, Kernel};
 
 /// A cache line.
 #[derive(Clone, Copy)]
@@ -74,6 +79,11 @@ impl Aligned {
     }
 }
 
+/// Gives back the memory that nobody has borrowed.
+pub(super) fn forget_spare() {
+    SPARE.lock().unwrap_or_else(PoisonError::into_inner).clear();
+}
+
 impl Drop for Aligned {
     fn drop(&mut self) {
         if self.lent {
@@ -139,66 +149,121 @@ impl Map {
             + channel % self.lanes
     }
 
-    /// Takes rows out of `planes`, `[image][channel][y][x]`, whose pictures are `height` high:
-    /// from `top` on, of `images` images from `first` on. The rows above and below are those of
-    /// the picture, or zeros beyond it.
-    pub(super) fn fill(
-        &mut self,
-        planes: &[f32],
-        height: usize,
-        first: usize,
-        images: usize,
-        top: usize,
-    ) {
-        let (lanes, width) = (self.lanes, self.width);
-        for image in 0..images {
-            for channel in (0..self.channels).step_by(lanes) {
-                let plane = ((first + image) * self.channels + channel) * height * width;
-                for y in 0..self.image / self.row {
-                    let at = channel / lanes * self.block + image * self.image + y * self.row;
-                    let row = &mut self.data.slice_mut()[at + lanes..][..width * lanes];
-                    let Some(y) = (top + y).checked_sub(1).filter(|y| *y < height) else {
+    /// Takes rows out of `planes`: the opposite of [`Self::write`]. The rows above and below are
+    /// those of the picture, or zeros beyond it.
+    pub(super) fn fill<S: Isa>(&mut self, planes: &[f32], place: &Place) {
+        assert!(S::available() && self.lanes == S::LANES);
+        assert!(planes.len() >= self.plane(place.first + place.images, 0, place));
+        // SAFETY: the instruction set is there, `planes` reaches far enough, and the map is the
+        // caller's alone.
+        unsafe { S::enter(Fill { map: self, planes: planes.as_ptr(), place }) }
+    }
+
+    /// Puts rows into `planes`, `[image][channel][y][x]`.
+    ///
+    /// # Safety
+    /// `planes` has as many values as the batch, and nobody else uses those rows of it.
+    pub(super) unsafe fn write<S: Isa>(&self, planes: *mut f32, place: &Place) {
+        assert!(S::available() && self.lanes == S::LANES);
+        // SAFETY: the instruction set is there; the caller's promise.
+        unsafe { S::enter(Write { map: self, planes, place }) }
+    }
+
+    /// Where a channel begins among the planes of a batch.
+    const fn plane(&self, image: usize, channel: usize, place: &Place) -> usize {
+        (image * self.channels + channel) * place.height * self.width
+    }
+
+    /// Where a row of a channel block begins, counted with the border.
+    const fn line(&self, image: usize, channel: usize, y: usize) -> usize {
+        channel / self.lanes * self.block + image * self.image + y * self.row + self.lanes
+    }
+}
+
+/// What part of a batch a map holds.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    /// Of the pictures.
+    pub(super) height: usize,
+    /// Number of the first picture.
+    pub(super) first: usize,
+    pub(super) images: usize,
+    pub(super) rows: Range<usize>,
+}
+
+struct Fill<'a> {
+    map: &'a mut Map,
+    planes: *const f32,
+    place: &'a Place,
+}
+
+impl<S: Isa> Kernel<S> for Fill<'_> {
+    #[inline(always)]
+    unsafe fn run(self) {
+        let Fill { map, planes, place } = self;
+        let (lanes, width, area) = (S::LANES, map.width, place.height * map.width);
+        for image in 0..place.images {
+            for channel in (0..map.channels).step_by(lanes) {
+                let plane = map.plane(place.first + image, channel, place);
+                let count = lanes.min(map.channels - channel);
+                for y in 0..map.image / map.row {
+                    let at = map.line(image, channel, y);
+                    let row = &mut map.data.slice_mut()[at..][..width * lanes];
+                    let y = (place.rows.start + y).checked_sub(1).filter(|y| *y < place.height);
+                    let Some(y) = y else {
                         row.fill(0.0);
                         continue;
                     };
-                    for lane in 0..lanes.min(self.channels - channel) {
-                        let line = &planes[plane + (lane * height + y) * width..][..width];
-                        for (pixel, value) in row.chunks_exact_mut(lanes).zip(line) {
-                            pixel[lane] = *value;
+                    unsafe {
+                        let from = planes.add(plane + y * width);
+                        let mut x = 0;
+                        while count == lanes && x + lanes <= width {
+                            let to = row.as_mut_ptr().add(x * lanes);
+                            S::transpose(from.add(x), area, to, lanes);
+                            x += lanes;
+                        }
+                        for x in x..width {
+                            for lane in 0..count {
+                                row[x * lanes + lane] = *from.add(lane * area + x);
+                            }
                         }
                     }
                 }
             }
         }
     }
+}
 
-    /// The opposite of [`Self::fill`], for `rows` rows without those around them.
-    ///
-    /// # Safety
-    /// `planes` has as many values as the batch, and nobody else uses those rows of it.
-    pub(super) unsafe fn write(
-        &self,
-        planes: *mut f32,
-        height: usize,
-        first: usize,
-        images: usize,
-        rows: std::ops::Range<usize>,
-    ) {
-        let (lanes, width) = (self.lanes, self.width);
-        for image in 0..images {
-            for channel in (0..self.channels).step_by(lanes) {
-                let plane = ((first + image) * self.channels + channel) * height * width;
-                for y in rows.clone() {
-                    let at = channel / lanes * self.block + image * self.image;
-                    let at = at + (y - rows.start + 1) * self.row + lanes;
-                    let row = &self.data.slice()[at..][..width * lanes];
-                    for lane in 0..lanes.min(self.channels - channel) {
-                        let start = plane + (lane * height + y) * width;
-                        // SAFETY: the caller's promise.
-                        let line =
-                            unsafe { std::slice::from_raw_parts_mut(planes.add(start), width) };
-                        for (pixel, value) in row.chunks_exact(lanes).zip(line) {
-                            *value = pixel[lane];
+struct Write<'a> {
+    map: &'a Map,
+    planes: *mut f32,
+    place: &'a Place,
+}
+
+impl<S: Isa> Kernel<S> for Write<'_> {
+    #[inline(always)]
+    unsafe fn run(self) {
+        let Write { map, planes, place } = self;
+        let (lanes, width, area) = (S::LANES, map.width, place.height * map.width);
+        for image in 0..place.images {
+            for channel in (0..map.channels).step_by(lanes) {
+                let plane = map.plane(place.first + image, channel, place);
+                let count = lanes.min(map.channels - channel);
+                for (line, y) in place.rows.clone().enumerate() {
+                    let at = map.line(image, channel, line + 1);
+                    let row = &map.data.slice()[at..][..width * lanes];
+                    unsafe {
+                        let to = planes.add(plane + y * width);
+                        let mut x = 0;
+                        while count == lanes && x + lanes <= width {
+                            let from = row.as_ptr().add(x * lanes);
+                            S::transpose(from, lanes, to.add(x), area);
+                            x += lanes;
+                        }
+                        for x in x..width {
+                            for lane in 0..count {
+                                *to.add(lane * area + x) = row[x * lanes + lane];
+                            }
                         }
                     }
                 }

@@ -24,12 +24,14 @@ use super::{Generator, Reach, ResidualUpscaler, blocks::Activation};
 
 mod chain;
 mod map;
+mod memory;
+mod prelu;
 mod simd;
 mod train;
 #[expect(clippy::needless_range_loop, reason = "kernels walk several arrays by one index")]
 mod winograd;
 
-pub use train::convolution;
+pub use self::{memory::KeptMemory, prelu::prelu, train::convolution};
 
 /// The instruction sets that kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -372,7 +374,8 @@ mod tests {
             let map = |channels, values: &[f32]| {
                 let mut map =
                     Map::zeroed(map::Sizes { images: 1, channels, height, width }, S::LANES, TILE);
-                map.fill(values, height, 0, 1, 0);
+                let place = map::Place { height, first: 0, images: 1, rows: 0..height };
+                map.fill::<S>(values, &place);
                 map
             };
             let from = map(inputs, &input);

@@ -33,6 +33,15 @@ pub(super) trait Isa: Copy + Send + Sync + 'static {
     unsafe fn min(a: Self::V, b: Self::V) -> Self::V;
     /// a * b + c
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// Turns a square of `LANES` rows, which lie so many values apart, into columns.
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, from_step: usize, to: *mut f32, to_step: usize) {
+        for row in 0..Self::LANES {
+            for column in 0..Self::LANES {
+                unsafe { *to.add(column * to_step + row) = *from.add(row * from_step + column) };
+            }
+        }
+    }
 }
 
 /// Work that [`Isa::enter`] runs; `run` must be `#[inline(always)]`.
@@ -148,13 +157,31 @@ pub(super) use x86::{Avx2, Avx512};
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use core::arch::x86_64::{
-        __m256, __m512, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps,
-        _mm256_min_ps, _mm256_mul_ps, _mm256_set1_ps, _mm256_storeu_ps, _mm256_sub_ps,
-        _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_max_ps, _mm512_min_ps,
-        _mm512_mul_ps, _mm512_set1_ps, _mm512_storeu_ps, _mm512_sub_ps,
+        __m256, __m512, _mm256_add_ps, _mm256_castpd_ps, _mm256_castps_pd, _mm256_fmadd_ps,
+        _mm256_loadu_ps, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_permute2f128_ps,
+        _mm256_set1_ps, _mm256_storeu_ps, _mm256_sub_ps, _mm256_unpackhi_pd, _mm256_unpackhi_ps,
+        _mm256_unpacklo_pd, _mm256_unpacklo_ps, _mm512_add_ps, _mm512_castpd_ps, _mm512_castps_pd,
+        _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps,
+        _mm512_set1_ps, _mm512_shuffle_f32x4, _mm512_storeu_ps, _mm512_sub_ps, _mm512_unpackhi_pd,
+        _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
     };
 
     use super::{Isa, Kernel};
+
+    /// Turns four rows into columns within each 128 bits of them.
+    macro_rules! transpose_quarters {
+        ($rows:expr, $low:ident, $high:ident, $low2:ident, $high2:ident, $wide:ident, $narrow:ident) => {
+            for four in $rows.chunks_exact_mut(4) {
+                let (a, b) = ($low(four[0], four[1]), $high(four[0], four[1]));
+                let (c, d) = ($low(four[2], four[3]), $high(four[2], four[3]));
+                let (a, b, c, d) = ($wide(a), $wide(b), $wide(c), $wide(d));
+                four[0] = $narrow($low2(a, c));
+                four[1] = $narrow($high2(a, c));
+                four[2] = $narrow($low2(b, d));
+                four[3] = $narrow($high2(b, d));
+            }
+        };
+    }
 
     /// Eight lanes.
     #[derive(Clone, Copy)]
@@ -179,6 +206,30 @@ mod x86 {
         #[inline(always)]
         unsafe fn fma(a: __m256, b: __m256, c: __m256) -> __m256 {
             unsafe { _mm256_fmadd_ps(a, b, c) }
+        }
+        #[inline(always)]
+        unsafe fn transpose(from: *const f32, from_step: usize, to: *mut f32, to_step: usize) {
+            unsafe {
+                let mut rows = [_mm256_set1_ps(0.0); 8];
+                for (i, row) in rows.iter_mut().enumerate() {
+                    *row = _mm256_loadu_ps(from.add(i * from_step));
+                }
+                transpose_quarters!(
+                    rows,
+                    _mm256_unpacklo_ps,
+                    _mm256_unpackhi_ps,
+                    _mm256_unpacklo_pd,
+                    _mm256_unpackhi_pd,
+                    _mm256_castps_pd,
+                    _mm256_castpd_ps
+                );
+                for i in 0..4 {
+                    let low = _mm256_permute2f128_ps::<0x20>(rows[i], rows[4 + i]);
+                    let high = _mm256_permute2f128_ps::<0x31>(rows[i], rows[4 + i]);
+                    _mm256_storeu_ps(to.add(i * to_step), low);
+                    _mm256_storeu_ps(to.add((4 + i) * to_step), high);
+                }
+            }
         }
         arithmetic!(__m256: _mm256_loadu_ps, _mm256_storeu_ps, _mm256_set1_ps, _mm256_add_ps,
             _mm256_sub_ps, _mm256_mul_ps, _mm256_max_ps, _mm256_min_ps);
@@ -210,6 +261,40 @@ mod x86 {
         #[inline(always)]
         unsafe fn fma(a: __m512, b: __m512, c: __m512) -> __m512 {
             unsafe { _mm512_fmadd_ps(a, b, c) }
+        }
+        #[inline(always)]
+        unsafe fn transpose(from: *const f32, from_step: usize, to: *mut f32, to_step: usize) {
+            unsafe {
+                let mut rows = [_mm512_set1_ps(0.0); 16];
+                for (i, row) in rows.iter_mut().enumerate() {
+                    *row = _mm512_loadu_ps(from.add(i * from_step));
+                }
+                transpose_quarters!(
+                    rows,
+                    _mm512_unpacklo_ps,
+                    _mm512_unpackhi_ps,
+                    _mm512_unpacklo_pd,
+                    _mm512_unpackhi_pd,
+                    _mm512_castps_pd,
+                    _mm512_castpd_ps
+                );
+                for i in 0..4 {
+                    let [a, b, c, d] = [rows[i], rows[4 + i], rows[8 + i], rows[12 + i]];
+                    let even1 = _mm512_shuffle_f32x4::<0x88>(a, b);
+                    let even2 = _mm512_shuffle_f32x4::<0x88>(c, d);
+                    let odd1 = _mm512_shuffle_f32x4::<0xdd>(a, b);
+                    let odd2 = _mm512_shuffle_f32x4::<0xdd>(c, d);
+                    let columns = [
+                        _mm512_shuffle_f32x4::<0x88>(even1, even2),
+                        _mm512_shuffle_f32x4::<0x88>(odd1, odd2),
+                        _mm512_shuffle_f32x4::<0xdd>(even1, even2),
+                        _mm512_shuffle_f32x4::<0xdd>(odd1, odd2),
+                    ];
+                    for (k, column) in columns.into_iter().enumerate() {
+                        _mm512_storeu_ps(to.add((4 * k + i) * to_step), column);
+                    }
+                }
+            }
         }
         arithmetic!(__m512: _mm512_loadu_ps, _mm512_storeu_ps, _mm512_set1_ps, _mm512_add_ps,
             _mm512_sub_ps, _mm512_mul_ps, _mm512_max_ps, _mm512_min_ps);

@@ -16,16 +16,17 @@ use burn::{
         autodiff::{
             checkpoint::{base::Checkpointer, strategy::NoCheckpointing},
             grads::Gradients as Found,
-            ops::{Backward, Ops, OpsKind},
+            ops::{Backward, NodeGuard, Ops, OpsKind},
         },
         flex::FlexTensor,
+        tensor::FloatTensor,
     },
     tensor::{Tensor, TensorData},
 };
 
 use super::{
     InstructionSet, OnSet,
-    map::{Aligned, Map, Sizes},
+    map::{Aligned, Map, Place, Sizes},
     simd::Isa,
     winograd::{After, Correlation, Layer, TILE, Winograd},
 };
@@ -52,19 +53,9 @@ struct Cut {
     rows: usize,
 }
 
-/// A piece of a batch.
-struct Unit {
-    first: usize,
-    images: usize,
-    /// Rows of pixels.
-    rows: Range<usize>,
-}
-
-impl Unit {
-    /// Rows of tiles in a [`Cut::map`].
-    fn tile_rows(&self) -> Range<usize> {
-        0..self.images * self.rows.len().div_ceil(TILE)
-    }
+/// Rows of tiles of a place in a [`Cut::map`].
+const fn tile_rows(place: &Place) -> Range<usize> {
+    0..place.images * (place.rows.end - place.rows.start).div_ceil(TILE)
 }
 
 impl Cut {
@@ -84,11 +75,12 @@ impl Cut {
         self.images.div_ceil(self.together) * self.bands()
     }
 
-    fn unit(&self, number: usize) -> Unit {
+    fn unit(&self, number: usize) -> Place {
         let (first, band) = (number / self.bands() * self.together, number % self.bands());
         let top = band * self.rows * TILE;
         let rows = top..(top + self.rows * TILE).min(self.height);
-        Unit { first, images: self.together.min(self.images - first), rows }
+        let images = self.together.min(self.images - first);
+        Place { height: self.height, first, images, rows }
     }
 
     /// Room for one unit.
@@ -104,7 +96,7 @@ impl Cut {
 }
 
 /// Values that threads write, each its own.
-struct Shared {
+pub(super) struct Shared {
     start: *mut f32,
 }
 
@@ -112,19 +104,23 @@ struct Shared {
 unsafe impl Sync for Shared {}
 
 impl Shared {
-    /// Values that are all written before anybody reads them.
-    fn of(values: &mut [f32]) -> Self {
+    /// Of a list with room for them.
+    pub(super) const fn of(values: &mut Vec<f32>) -> Self {
         Self { start: values.as_mut_ptr() }
     }
 
-    const fn start(&self) -> *mut f32 {
+    pub(super) const fn start(&self) -> *mut f32 {
         self.start
     }
 }
 
 /// Runs `work` on up to so many threads; each gets a source of numbers below `count`, of which
 /// every one is given once.
-fn spread(threads: usize, count: usize, work: impl Fn(&dyn Fn() -> Option<usize>) + Sync) {
+pub(super) fn spread(
+    threads: usize,
+    count: usize,
+    work: impl Fn(&dyn Fn() -> Option<usize>) + Sync,
+) {
     let next = AtomicUsize::new(0);
     let take = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|number| *number < count);
     std::thread::scope(|scope| {
@@ -154,21 +150,22 @@ impl OnSet for Forward<'_> {
         let Self { cut, layer, planes, threads } = self;
         assert!(planes.len() == cut.values(layer.inputs));
         let kernel = Winograd::<S>::new(&layer);
-        let mut answer = vec![0.0; cut.values(layer.outputs)];
+        let mut answer = Vec::with_capacity(cut.values(layer.outputs));
         let shared = Shared::of(&mut answer);
         spread(threads, cut.units(), |take| {
             let (mut from, to) = (cut.map::<S>(layer.inputs), cut.map::<S>(layer.outputs));
             while let Some(number) = take() {
                 let unit = cut.unit(number);
-                from.fill(planes, cut.height, unit.first, unit.images, unit.rows.start);
+                from.fill::<S>(planes, &unit);
                 // SAFETY: the maps are this thread's, and units are disjoint.
                 unsafe {
-                    kernel.run(&from, &to, None, unit.tile_rows());
-                    let Unit { first, images, rows } = unit;
-                    to.write(shared.start(), cut.height, first, images, rows);
+                    kernel.run(&from, &to, None, tile_rows(&unit));
+                    to.write::<S>(shared.start(), &unit);
                 }
             }
         });
+        // SAFETY: all units were written.
+        unsafe { answer.set_len(cut.values(layer.outputs)) };
         answer
     }
 }
@@ -215,7 +212,8 @@ impl OnSet for Back<'_> {
         let units = cut.units();
         let each = units.div_ceil(PARTS.min(MOST_SUMS / size).max(1));
         let parts = units.div_ceil(each);
-        let mut input = vec![0.0; if kernel.is_some() { cut.values(inputs) } else { 0 }];
+        let count = if kernel.is_some() { cut.values(inputs) } else { 0 };
+        let mut input = Vec::with_capacity(count);
         let shared = Shared::of(&mut input);
         let sums = std::sync::Mutex::new(Vec::new());
         spread(threads, parts, |take| {
@@ -224,18 +222,17 @@ impl OnSet for Back<'_> {
             while let Some(part) = take() {
                 let mut sum = correlation.as_ref().map(|of| Aligned::lent(of.len()));
                 for number in part * each..((part + 1) * each).min(units) {
-                    let Unit { first, images, rows } = cut.unit(number);
-                    let tiles = cut.unit(number).tile_rows();
-                    slope.fill(self.gradient, cut.height, first, images, rows.start);
+                    let unit = cut.unit(number);
+                    slope.fill::<S>(self.gradient, &unit);
                     if let (Some(of), Some(sum)) = (&correlation, &mut sum) {
-                        from.fill(self.planes, cut.height, first, images, rows.start);
-                        of.add(&from, &slope, tiles.clone(), sum, number == part * each);
+                        from.fill::<S>(self.planes, &unit);
+                        of.add(&from, &slope, tile_rows(&unit), sum, number == part * each);
                     }
                     if let (Some(kernel), Some(to)) = (&kernel, &to) {
                         // SAFETY: the maps are this thread's, and units are disjoint.
                         unsafe {
-                            kernel.run(&slope, to, None, tiles);
-                            to.write(shared.start(), cut.height, first, images, rows);
+                            kernel.run(&slope, to, None, tile_rows(&unit));
+                            to.write::<S>(shared.start(), &unit);
                         }
                     }
                 }
@@ -243,6 +240,8 @@ impl OnSet for Back<'_> {
                 sums.extend(sum.map(|sum| (part, sum)));
             }
         });
+        // SAFETY: all units were written.
+        unsafe { input.set_len(count) };
         let mut sums = sums.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         sums.sort_by_key(|(part, _)| *part);
         let sums: Vec<Aligned> = sums.into_iter().map(|(_, sum)| sum).collect();
@@ -264,13 +263,13 @@ impl OnSet for Back<'_> {
 
 /// What computes.
 #[derive(Clone, Copy, Debug)]
-struct By {
-    set: InstructionSet,
-    threads: usize,
+pub(super) struct By {
+    pub(super) set: InstructionSet,
+    pub(super) threads: usize,
 }
 
 impl By {
-    fn all() -> Self {
+    pub(super) fn all() -> Self {
         Self { set: InstructionSet::available()[0], threads: rayon::current_num_threads() }
     }
 
@@ -309,16 +308,16 @@ fn sizes(input: &FlexTensor, weight: &FlexTensor) -> (Cut, usize, usize) {
 }
 
 /// Of a tensor that [`plain`] gave.
-fn values(tensor: &FlexTensor) -> &[f32] {
+pub(super) fn values(tensor: &FlexTensor) -> &[f32] {
     tensor.as_slice().unwrap_or_default()
 }
 
-fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
+pub(super) fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape))
 }
 
 /// The values in the order of their dimensions.
-fn plain(tensor: FlexTensor) -> FlexTensor {
+pub(super) fn plain(tensor: FlexTensor) -> FlexTensor {
     if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() }
 }
 
@@ -357,9 +356,7 @@ impl<const N: usize> Backward<Flex, N> for Convolution {
 /// The backend that training on the CPU runs on.
 type Tracked = Autodiff<Flex>;
 
-fn tracked<const D: usize>(
-    tensor: &Tensor<D>,
-) -> Option<burn::backend::tensor::FloatTensor<Tracked>> {
+pub(super) fn tracked<const D: usize>(tensor: &Tensor<D>) -> Option<FloatTensor<Tracked>> {
     let tensor = tensor.clone().try_into_primitive::<Tracked>().ok()?;
     (tensor.dtype() == DType::F32).then_some(tensor)
 }
@@ -391,23 +388,24 @@ fn convolution_by(
             let (bias, of_bias) = tracked(bias)?.into_parts();
             let bias = plain(bias);
             let answer = by.forward(&input, &weight, Some(&bias));
-            registered([of_input, of_weight, of_bias], state, answer)
+            registered(Convolution, [of_input, of_weight, of_bias], state, answer)
         }
         None => {
             let answer = by.forward(&input, &weight, None);
-            registered([of_input, of_weight], state, answer)
+            registered(Convolution, [of_input, of_weight], state, answer)
         }
     };
     Some(answer)
 }
 
-fn registered<const N: usize>(
-    parents: [burn::backend::autodiff::ops::NodeGuard; N],
-    state: (By, FlexTensor, FlexTensor),
+/// An operation with its answer, in Burn's graph.
+pub(super) fn registered<O: Backward<Flex, N>, const N: usize>(
+    operation: O,
+    parents: [NodeGuard; N],
+    state: O::State,
     answer: FlexTensor,
 ) -> Tensor<4> {
-    let operation = Convolution.prepare::<NoCheckpointing>(parents).compute_bound();
-    let answer = match operation.stateful() {
+    let answer = match operation.prepare::<NoCheckpointing>(parents).compute_bound().stateful() {
         OpsKind::Tracked(operation) => operation.finish(state, answer),
         OpsKind::UnTracked(operation) => operation.finish(answer),
     };
