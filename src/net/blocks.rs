@@ -113,6 +113,15 @@ pub fn enlarge(input: Tensor<4>, scale: usize, interpolation: Interpolation) -> 
     PixelShuffleConfig::new(scale).init().forward(positions)
 }
 
+/// Pixel shuffle of `features`, added to the bilinear enlargement of `input`.
+#[must_use]
+pub fn onto_bilinear(features: Tensor<4>, input: Tensor<4>, scale: usize) -> Tensor<4> {
+    direct::onto_bilinear(&features, &input, scale).unwrap_or_else(|| {
+        PixelShuffleConfig::new(scale).init().forward(features)
+            + enlarge(input, scale, Interpolation::Bilinear)
+    })
+}
+
 /// A map continued by its outermost rows and columns: this many at the left, right, top and
 /// bottom. Written with slices, as not every device pads by its edge.
 #[must_use]

@@ -14,7 +14,7 @@ use burn::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::blocks::normed;
+use super::blocks::{conv, normed};
 
 /// Channels of the eight convolutions, in parts of the first one's.
 const WIDTHS: [usize; 8] = [1, 1, 2, 2, 4, 4, 8, 8];
@@ -96,7 +96,7 @@ impl Discriminator {
     pub fn forward(&self, pictures: Tensor<4>) -> Tensor<2> {
         let mut features = pictures * 2.0 - 1.0;
         for stage in &self.stages {
-            let inner = normed(stage.norm.as_ref(), stage.conv.forward(features));
+            let inner = normed(stage.norm.as_ref(), conv(&stage.conv, features));
             features = leaky_relu(inner, SLOPE);
         }
         let features = match self.mean {

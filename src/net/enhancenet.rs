@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Generator, Reach,
-    blocks::{Interpolation, enlarge, repeated, same_conv, zero},
+    blocks::{Interpolation, conv, enlarge, repeated, same_conv, zero},
 };
 
 /// Which of the three.
@@ -100,15 +100,15 @@ impl EnhanceNet {
 
 impl Generator for EnhanceNet {
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let mut features = relu(self.head.forward(input.clone()));
+        let mut features = relu(conv(&self.head, input.clone()));
         for pair in &self.body {
-            let inner = pair.conv2.forward(relu(pair.conv1.forward(features.clone())));
+            let inner = conv(&pair.conv2, relu(conv(&pair.conv1, features.clone())));
             features = if self.shortcuts { features + inner } else { relu(inner) };
         }
-        for conv in &self.enlarge {
-            features = relu(conv.forward(repeated(features, 2)));
+        for layer in &self.enlarge {
+            features = relu(conv(layer, repeated(features, 2)));
         }
-        let answer = self.tail.forward(relu(self.last.forward(features)));
+        let answer = conv(&self.tail, relu(conv(&self.last, features)));
         if self.bicubic_skip { answer + enlarge(input, 4, Interpolation::Bicubic) } else { answer }
     }
 

@@ -22,6 +22,8 @@ use burn::{
     },
 };
 
+use super::direct;
+
 /// Which network, and whose training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backbone {
@@ -295,8 +297,12 @@ struct Fixed {
 impl Fixed {
     /// Convolution and ReLU.
     fn forward(&self, input: Tensor<4>, stride: usize, padding: usize) -> Tensor<4> {
-        let options = ConvOptions::new([stride; 2], [padding; 2], [1, 1], 1);
-        relu(conv2d(input, self.weight.clone(), Some(self.bias.clone()), options))
+        let plain = (stride, padding, &self.weight.dims()[2..]) == (1, 1, &[3, 3]);
+        let own = || direct::convolution(&input, &self.weight, Some(&self.bias));
+        relu(plain.then(own).flatten().unwrap_or_else(|| {
+            let options = ConvOptions::new([stride; 2], [padding; 2], [1, 1], 1);
+            conv2d(input, self.weight.clone(), Some(self.bias.clone()), options)
+        }))
     }
 }
 

@@ -15,8 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Generator, Reach,
     blocks::{
-        Activation, ActivationKind, Interpolation, ResidualBlock, conv, enlarge, normed, same_conv,
-        zero,
+        Activation, ActivationKind, ResidualBlock, conv, normed, onto_bilinear, same_conv, zero,
     },
 };
 
@@ -193,6 +192,9 @@ impl Generator for ResidualUpscaler {
             features = block.forward(features);
         }
         features = skip + normed(self.body_norm.as_ref(), conv(&self.body_conv, features));
+        if let (None, [stage]) = (&self.tail, &self.upsample[..]) {
+            return onto_bilinear(conv(&stage.conv, features), input, self.scale);
+        }
         for stage in &self.upsample {
             features = stage.shuffle.forward(conv(&stage.conv, features));
             if let Some(activation) = &stage.activation {
@@ -201,7 +203,7 @@ impl Generator for ResidualUpscaler {
         }
         match &self.tail {
             Some(tail) => conv(tail, features),
-            None => features + enlarge(input, self.scale, Interpolation::Bilinear),
+            None => features,
         }
     }
 

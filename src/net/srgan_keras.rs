@@ -15,7 +15,7 @@ use burn::{
 
 use super::{
     Generator, Reach,
-    blocks::{Activation, ActivationKind, ResidualBlock, repeated, same_conv},
+    blocks::{Activation, ActivationKind, ResidualBlock, conv, repeated, same_conv},
 };
 
 /// Feature channels, and those of the steps up.
@@ -54,14 +54,14 @@ impl SrganKeras {
 impl Generator for SrganKeras {
     /// Inside, black is -1 and white is 1.
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let first = self.activation.forward(self.head.forward(input * 2.0 - 1.0));
+        let first = self.activation.forward(conv(&self.head, input * 2.0 - 1.0));
         let features =
             self.body.iter().fold(first.clone(), |features, block| block.forward(features));
-        let mut features = first + self.body_norm.forward(self.body_conv.forward(features));
-        for conv in &self.enlarge {
-            features = leaky_relu(repeated(conv.forward(features), 2), 0.2);
+        let mut features = first + self.body_norm.forward(conv(&self.body_conv, features));
+        for layer in &self.enlarge {
+            features = leaky_relu(repeated(conv(layer, features), 2), 0.2);
         }
-        (tanh(self.tail.forward(features)) + 1.0) / 2.0
+        (tanh(conv(&self.tail, features)) + 1.0) / 2.0
     }
 
     fn scale(&self) -> u32 {

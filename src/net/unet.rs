@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Generator, Reach,
-    blocks::{Interpolation, ShuffleUp, continued, enlarge, normed, same_conv, zero},
+    blocks::{Interpolation, ShuffleUp, continued, conv, enlarge, normed, same_conv, zero},
 };
 
 /// The encoder halves a picture this many times.
@@ -188,10 +188,10 @@ impl EncoderBlock {
     }
 
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let inner = relu(normed(self.bn1.as_ref(), self.conv1.forward(input.clone())));
-        let inner = normed(self.bn2.as_ref(), self.conv2.forward(inner));
+        let inner = relu(normed(self.bn1.as_ref(), conv(&self.conv1, input.clone())));
+        let inner = normed(self.bn2.as_ref(), conv(&self.conv2, inner));
         let shortcut = match &self.downsample {
-            Some(layer) => normed(layer.bn.as_ref(), layer.conv.forward(input)),
+            Some(layer) => normed(layer.bn.as_ref(), conv(&layer.conv, input)),
             None => input,
         };
         relu(inner + shortcut)
@@ -211,7 +211,7 @@ impl DecoderBlock {
     fn forward(&self, below: Tensor<4>, crossing: Tensor<4>) -> Tensor<4> {
         let crossing = normed(self.norm.as_ref(), crossing);
         let joined = relu(Tensor::cat(vec![self.up.forward(below), crossing], 1));
-        relu(self.conv2.forward(relu(self.conv1.forward(joined))))
+        relu(conv(&self.conv2, relu(conv(&self.conv1, joined))))
     }
 }
 
@@ -244,7 +244,7 @@ impl Unet {
     /// `[n, 2 * width, h/8, w/8]` and so on.
     #[must_use]
     pub fn encode(&self, input: Tensor<4>) -> [Tensor<4>; 5] {
-        let first = relu(normed(self.bn1.as_ref(), self.conv1.forward(normalised(input))));
+        let first = relu(normed(self.bn1.as_ref(), conv(&self.conv1, normalised(input))));
         let run = |stage: &[EncoderBlock], input: Tensor<4>| {
             stage.iter().fold(input, |features, block| block.forward(features))
         };
@@ -287,7 +287,7 @@ impl Generator for Unet {
         let padded = continued(input, [0, missing(width), 0, missing(height)]);
         let [first, second, third, fourth, deepest] = self.encode(padded.clone());
         let middle = relu(normed(self.norm.as_ref(), deepest));
-        let middle = relu(self.middle2.forward(relu(self.middle1.forward(middle))));
+        let middle = relu(conv(&self.middle2, relu(conv(&self.middle1, middle))));
         let crossings = [fourth, third, second, first];
         let mut features = self
             .decoder
@@ -299,8 +299,8 @@ impl Generator for Unet {
         }
         let large = enlarge(padded, self.scale, Interpolation::Bilinear);
         let joined = Tensor::cat(vec![features, normalised(large.clone())], 1);
-        let inner = self.last2.forward(relu(self.last1.forward(joined.clone())));
-        let answer = self.tail.forward(relu(joined + inner)) + large.narrow(1, 0, 3);
+        let inner = conv(&self.last2, relu(conv(&self.last1, joined.clone())));
+        let answer = conv(&self.tail, relu(joined + inner)) + large.narrow(1, 0, 3);
         answer.narrow(2, 0, height * self.scale).narrow(3, 0, width * self.scale)
     }
 

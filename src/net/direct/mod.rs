@@ -12,10 +12,10 @@ use burn::{
     nn::conv::Conv2d,
     tensor::{Device, Tensor, TensorData},
 };
-use rayon::prelude::*;
 
 use self::{
     chain::{Chain, Step},
+    enlarge::shuffle_onto_bilinear,
     map::Map,
     simd::{Isa, Portable},
     winograd::{After, Layer},
@@ -23,6 +23,7 @@ use self::{
 use super::{Generator, Reach, ResidualUpscaler, blocks::Activation};
 
 mod chain;
+mod enlarge;
 mod map;
 mod memory;
 mod prelu;
@@ -31,7 +32,7 @@ mod train;
 #[expect(clippy::needless_range_loop, reason = "kernels walk several arrays by one index")]
 mod winograd;
 
-pub use self::{memory::KeptMemory, prelu::prelu, train::convolution};
+pub use self::{enlarge::onto_bilinear, memory::KeptMemory, prelu::prelu, train::convolution};
 
 /// The instruction sets that kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,7 +219,8 @@ impl Generator for Direct {
         let inputs = planes.chunks_exact(channels * height * width);
         for (input, answer) in inputs.zip(answer.chunks_exact_mut(3 * big_height * big_width)) {
             let result = chain.run(input, height, width, self.threads);
-            shuffle_onto_bilinear(result, input, self.scale, answer);
+            let feature = |channel, y, x| result.data.slice()[result.index(channel, y, x)];
+            shuffle_onto_bilinear(feature, input, [height, width], self.scale, answer);
         }
         let shape = [count, 3, big_height, big_width];
         Tensor::from_data(TensorData::new(answer, shape), &Device::flex())
@@ -244,43 +246,6 @@ impl Generator for Direct {
         let chain = self.chain.lock().unwrap_or_else(PoisonError::into_inner);
         format!("Winograd, {}", chain.set())
     }
-}
-
-/// Pixel shuffle of `features`, added to the bilinear enlargement of `input` (half-pixel
-/// centres, clamped edges).
-fn shuffle_onto_bilinear(features: &Map, input: &[f32], scale: usize, answer: &mut [f32]) {
-    let (height, width) = (features.height, features.width);
-    // For each position within an enlarged pixel: neighbour below or above, and its weight.
-    let taps: Vec<(isize, f32)> = (0..scale)
-        .map(|phase| {
-            let offset = (phase as f32 + 0.5) / scale as f32 - 0.5;
-            (offset.floor() as isize, offset - offset.floor())
-        })
-        .collect();
-    let near = |position: usize, shift: isize, length: usize| {
-        position.saturating_add_signed(shift).min(length - 1)
-    };
-    // A position left of the first pixel saturates at it, as clamping wants.
-    answer.par_chunks_mut(width * scale).enumerate().for_each(|(line, row)| {
-        let (channel, y) = (line / (height * scale), line % (height * scale));
-        let (source_y, phase_y) = (y / scale, y % scale);
-        let (shift, weight) = taps[phase_y];
-        let line_at = |y: usize| &input[(channel * height + y) * width..][..width];
-        let above = line_at(near(source_y, shift, height));
-        let below = line_at(near(source_y, shift + 1, height));
-        let mixed: Vec<f32> = above.iter().zip(below).map(|(a, b)| a + (b - a) * weight).collect();
-        for (source_x, pixels) in row.chunks_exact_mut(scale).enumerate() {
-            let first = channel * scale * scale + phase_y * scale;
-            for (phase_x, value) in pixels.iter_mut().enumerate() {
-                let (shift, weight) = taps[phase_x];
-                let left = mixed[near(source_x, shift, width)];
-                let right = mixed[near(source_x, shift + 1, width)];
-                let feature =
-                    features.data.slice()[features.index(first + phase_x, source_y, source_x)];
-                *value = feature + left + (right - left) * weight;
-            }
-        }
-    });
 }
 
 #[cfg(test)]

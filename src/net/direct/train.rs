@@ -39,7 +39,7 @@ const UNIT: usize = 64;
 const PARTS: usize = 16;
 
 /// Values that all parts may have together.
-const MOST_SUMS: usize = 1 << 24;
+const MOST_SUMS: usize = 1 << 25;
 
 /// How a batch is cut.
 #[derive(Clone, Copy)]
