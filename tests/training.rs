@@ -121,7 +121,9 @@ fn a_fresh_network_learns_and_is_judged_on_photos_it_has_not_seen() {
     // The recipe alone makes the same run again.
     let again = folder.path().join("again.safetensors");
     let recipe = beside(&output, "toml");
-    let rerun = plain(&photos, &again, &["--recipe", recipe.to_str().unwrap()]).output().unwrap();
+    let mut command = pixmend();
+    command.arg("train").arg(&photos).arg("-o").arg(&again).arg("--recipe").arg(&recipe);
+    let rerun = command.args(["--device", "cpu", "--json-events"]).output().unwrap();
     assert!(rerun.status.success(), "{}", stderr(&rerun));
     assert_eq!(self::losses(&self::events(&rerun.stdout)), losses);
     // The order of the words in a file's header is left to chance; the weights are not.

@@ -21,7 +21,7 @@ use crate::{
         residual::{ResidualConfig, Upsampler},
         unet::UnetConfig,
     },
-    settings::{self, DEFAULT_MODEL, Existing},
+    settings::{self, Existing},
     train::{StepReport, TrainOptions, Trainer, search::range_test, verdict::Verdict},
 };
 
@@ -31,9 +31,6 @@ pub struct Arguments {
     /// Photos to learn from: files and folders
     #[arg(value_name = "PHOTOS", required = true)]
     photos: Vec<PathBuf>,
-    /// Name of a shipped model, a model file, or `new` for a fresh network
-    #[arg(long, value_name = "NAME|FILE|new", default_value = DEFAULT_MODEL)]
-    base: String,
     /// Kind of a fresh network [default: residual]
     #[arg(long, value_enum)]
     network: Option<Kind>,
@@ -107,9 +104,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let mut trainer = if arguments.resume {
         Trainer::resume(&checkpoint, &arguments.photos, device)?
     } else {
-        let options = with_recipe(arguments)?;
-        let base = match arguments.base.as_str() {
-            "new" => Trainer::fresh(fresh(arguments)?, options.seed)?,
+        let mut options = with_recipe(arguments)?;
+        let base = match options.base.as_str() {
+            "new" => {
+                let config = match options.network {
+                    Some(config) if !shaped(arguments) => config,
+                    _ => fresh(arguments)?,
+                };
+                options.network = Some(config);
+                Trainer::fresh(config, options.seed)?
+            }
             _ if shaped(arguments) => {
                 return Err(Error::Setting(
                     "--network, --channels, --blocks, --scale and --mask are for --base new"

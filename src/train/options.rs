@@ -11,12 +11,19 @@ use super::{
     schedule::Schedule,
     warp::Warp,
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    net::NetworkConfig,
+    settings::DEFAULT_MODEL,
+};
 
 /// What the user sets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, clap::Args)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainOptions {
+    /// Name of a shipped model, a model file, or `new` for a fresh network
+    #[arg(long, value_name = "NAME|FILE|new", default_value = DEFAULT_MODEL)]
+    pub base: String,
     /// Steps of the whole run
     #[arg(long, default_value_t = 2000, help_heading = "Learning")]
     pub steps: u64,
@@ -114,6 +121,9 @@ pub struct TrainOptions {
     /// Decides everything that is drawn
     #[arg(long, default_value_t = 0, help_heading = "Learning")]
     pub seed: u64,
+    /// Shape of the fresh network, where `base` is `new`.
+    #[arg(skip)]
+    pub network: Option<NetworkConfig>,
     /// How far crops are bent, where `warp` says that they are.
     #[arg(skip = Warp::GENTLE)]
     pub warp_by: Warp,
