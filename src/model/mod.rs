@@ -159,10 +159,9 @@ impl Model {
     /// [`Error::Model`] if tensors are missing or of another shape.
     pub fn on(&self, device: &Device) -> Result<Box<dyn Generator>> {
         let network = self.trainable(device)?;
-        // On the CPU our own kernels are many times faster than Burn's, where they fit.
+        // On the CPU our own kernels are many times faster than Burn's.
         if *device == Device::flex()
-            && let Network::Residual(residual) = &network
-            && let Some(direct) = Direct::of(residual)
+            && let Some(direct) = Direct::of(&network)
         {
             return Ok(Box::new(direct));
         }

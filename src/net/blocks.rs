@@ -11,7 +11,7 @@ use burn::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::direct;
+use super::direct::{self, Beside, Filter, Graph, Value};
 
 /// Convolution of stride 1 that keeps the size: zeros are read beyond the
 /// border. `kernel` is odd.
@@ -48,6 +48,8 @@ pub fn zero(conv: &mut Conv2d) {
 /// How pixels between pixels are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interpolation {
+    /// There are none: pixels are repeated.
+    Nearest,
     /// On straight lines.
     Bilinear,
     /// R. Keys, "Cubic convolution interpolation", 1981, with a = -0.5.
@@ -56,17 +58,19 @@ pub enum Interpolation {
 
 impl Interpolation {
     /// How many pixels it looks to each side.
-    const fn radius(self) -> usize {
+    pub(super) const fn radius(self) -> usize {
         match self {
+            Self::Nearest => 0,
             Self::Bilinear => 1,
             Self::Bicubic => 2,
         }
     }
 
     /// Weight of a pixel at a distance.
-    fn weight(self, distance: f32) -> f32 {
+    pub(super) fn weight(self, distance: f32) -> f32 {
         let d = distance.abs();
         match self {
+            Self::Nearest => 1.0, // it looks at one pixel
             Self::Bilinear => (1.0 - d).max(0.0),
             Self::Bicubic if d < 1.0 => (1.5 * d - 2.5) * d * d + 1.0,
             Self::Bicubic if d < 2.0 => ((-0.5 * d + 2.5) * d - 4.0) * d + 2.0,
@@ -179,6 +183,16 @@ impl ShuffleUp {
         if self.blur { blurred(shuffled) } else { shuffled }
     }
 
+    /// Its steps for the CPU path, with room for more channels after its own.
+    pub(super) fn steps(&self, graph: &mut Graph, input: Value, room: usize) -> Option<Value> {
+        let filter = Filter::of(&self.conv)?.sloped(0.0);
+        if !self.blur {
+            return Some(graph.conv(input, filter, Beside::shuffled(2, room)));
+        }
+        let shuffled = graph.conv(input, filter, Beside::shuffled(2, 0));
+        Some(graph.blur(shuffled, room))
+    }
+
     /// The weights drawn anew so that it repeats pixels at first (ICNR): A. Aitken et al.,
     /// "Checkerboard artifact free sub-pixel convolution", 2017.
     #[must_use]
@@ -204,7 +218,7 @@ pub fn icnr(weight: Tensor<4>, positions: usize) -> Tensor<4> {
 }
 
 /// The mean of each pixel and those above and to the left of it.
-fn blurred(input: Tensor<4>) -> Tensor<4> {
+pub(super) fn blurred(input: Tensor<4>) -> Tensor<4> {
     let [_, _, height, width] = input.dims();
     let padded = continued(input, [1, 0, 1, 0]);
     let wide = padded.clone().narrow(3, 0, width) + padded.narrow(3, 1, width);
@@ -301,13 +315,12 @@ impl ResidualBlock {
         }
     }
 
-    /// First convolution, activation and second convolution; `None` with batch normalisation.
-    #[must_use]
-    pub const fn parts(&self) -> Option<(&Conv2d, &Activation, &Conv2d)> {
-        if self.norm1.is_some() || self.norm2.is_some() {
-            return None;
-        }
-        Some((&self.conv1, &self.activation, &self.conv2))
+    /// Its steps for the CPU path.
+    pub(super) fn steps(&self, graph: &mut Graph, input: Value) -> Option<Value> {
+        let first = Filter::of(&self.conv1)?.normed(self.norm1.as_ref())?;
+        let inner = graph.conv(input, first.active(&self.activation)?, Beside::NOTHING);
+        let second = Filter::of(&self.conv2)?.normed(self.norm2.as_ref())?;
+        Some(graph.conv(inner, second, Beside::plus(input)))
     }
 
     /// `[n, channels, h, w]`, the same out.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Generator, Reach,
     blocks::{Interpolation, conv, enlarge, repeated, same_conv, zero},
+    direct::{Beside, Filter, Graph},
 };
 
 /// Which of the three.
@@ -95,6 +96,28 @@ impl EnhanceNet {
             zero(&mut self.tail);
         }
         self
+    }
+
+    /// Its steps for the CPU path; `None` if weights cannot be read.
+    pub(super) fn graph(&self) -> Option<Graph> {
+        let mut graph = Graph::new(3, 1);
+        let picture = graph.picture(vec![1.0; 3], vec![0.0; 3]);
+        let relu = |conv| Some(Filter::of(conv)?.sloped(0.0));
+        let mut features = graph.conv(picture, relu(&self.head)?, Beside::NOTHING);
+        for pair in &self.body {
+            let inner = graph.conv(features, relu(&pair.conv1)?, Beside::NOTHING);
+            features = if self.shortcuts {
+                graph.conv(inner, Filter::of(&pair.conv2)?, Beside::plus(features))
+            } else {
+                graph.conv(inner, relu(&pair.conv2)?, Beside::NOTHING)
+            };
+        }
+        for conv in &self.enlarge {
+            features = graph.conv(features, relu(conv)?.of_repeated(), Beside::shuffled(2, 0));
+        }
+        let last = graph.conv(features, relu(&self.last)?, Beside::NOTHING);
+        let answer = graph.conv(last, Filter::of(&self.tail)?, Beside::NOTHING);
+        Some(graph.finished(answer, 4, 1, self.bicubic_skip.then_some(Interpolation::Bicubic)))
     }
 }
 

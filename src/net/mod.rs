@@ -186,6 +186,16 @@ pub enum Network {
 }
 
 impl Network {
+    /// Its steps for the CPU path; `None` if weights cannot be read.
+    fn graph(&self) -> Option<direct::Graph> {
+        match self {
+            Self::Residual(network) => network.graph(),
+            Self::Unet(network) => network.graph(),
+            Self::EnhanceNet(network) => network.graph(),
+            Self::SrganKeras(network) => network.graph(),
+        }
+    }
+
     fn generator(&self) -> &dyn Generator {
         match self {
             Self::Residual(network) => network,

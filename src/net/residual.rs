@@ -15,8 +15,10 @@ use serde::{Deserialize, Serialize};
 use super::{
     Generator, Reach,
     blocks::{
-        Activation, ActivationKind, ResidualBlock, conv, normed, onto_bilinear, same_conv, zero,
+        Activation, ActivationKind, Interpolation, ResidualBlock, conv, normed, onto_bilinear,
+        same_conv, zero,
     },
+    direct::{Beside, Filter, Graph},
 };
 
 /// How features become a larger picture, and with which head and tail.
@@ -139,19 +141,6 @@ pub struct ResidualUpscaler {
     scale: usize,
 }
 
-/// The layers of a [`ResidualUpscaler`] with [`Upsampler::Direct`], in their order.
-#[derive(Debug)]
-pub struct DirectParts<'a> {
-    /// From the picture to features.
-    pub head: &'a Conv2d,
-    /// Residual blocks.
-    pub body: &'a [ResidualBlock],
-    /// After the blocks, before the shortcut around them.
-    pub body_conv: &'a Conv2d,
-    /// To what the pixel shuffle takes.
-    pub upsample: &'a Conv2d,
-}
-
 impl ResidualUpscaler {
     /// The same network with its last convolution at zero: it answers with the bilinear
     /// enlargement, from where training goes on calmly. Only for [`Upsampler::Direct`].
@@ -165,19 +154,37 @@ impl ResidualUpscaler {
         self
     }
 
-    /// The layers, if they are those of [`Upsampler::Direct`] without batch normalisation.
-    #[must_use]
-    pub fn parts(&self) -> Option<DirectParts<'_>> {
-        let [UpsampleStage { conv, activation: None, .. }] = &self.upsample[..] else {
-            return None;
+    /// Its steps for the CPU path; `None` if weights cannot be read.
+    pub(super) fn graph(&self) -> Option<Graph> {
+        let mut graph = Graph::new(3, 1);
+        let picture = graph.picture(vec![1.0; 3], vec![0.0; 3]);
+        let mut head = Filter::of(&self.head)?;
+        if let Some(activation) = &self.head_activation {
+            head = head.active(activation)?;
+        }
+        let first = graph.conv(picture, head, Beside::NOTHING);
+        let mut features = first;
+        for block in &self.body {
+            features = block.steps(&mut graph, features)?;
+        }
+        let last = Filter::of(&self.body_conv)?.normed(self.body_norm.as_ref())?;
+        features = graph.conv(features, last, Beside::plus(first));
+        let Some(tail) = &self.tail else {
+            // One pixel shuffle, which the answer goes through.
+            let [stage] = &self.upsample[..] else { return None };
+            let features = graph.conv(features, Filter::of(&stage.conv)?, Beside::NOTHING);
+            let onto = Some(Interpolation::Bilinear);
+            return Some(graph.finished(features, self.scale, self.scale, onto));
         };
-        let plain = self.tail.is_none() && self.head_activation.is_none();
-        (plain && self.body_norm.is_none()).then_some(DirectParts {
-            head: &self.head,
-            body: &self.body,
-            body_conv: &self.body_conv,
-            upsample: conv,
-        })
+        for stage in &self.upsample {
+            let (mut filter, factor) = (Filter::of(&stage.conv)?, stage.shuffle.upscale_factor);
+            if let Some(activation) = &stage.activation {
+                filter = filter.active_after_shuffle(activation, factor)?;
+            }
+            features = graph.conv(features, filter, Beside::shuffled(factor, 0));
+        }
+        let answer = graph.conv(features, Filter::of(tail)?, Beside::NOTHING);
+        Some(graph.finished(answer, self.scale, 1, None))
     }
 }
 

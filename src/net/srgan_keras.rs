@@ -16,6 +16,7 @@ use burn::{
 use super::{
     Generator, Reach,
     blocks::{Activation, ActivationKind, ResidualBlock, conv, repeated, same_conv},
+    direct::{Beside, Filter, Graph},
 };
 
 /// Feature channels, and those of the steps up.
@@ -48,6 +49,26 @@ impl SrganKeras {
             enlarge: vec![same_conv(CHANNELS, WIDE, 3, device), same_conv(WIDE, WIDE, 3, device)],
             tail: same_conv(WIDE, 3, 9, device),
         }
+    }
+
+    /// Its steps for the CPU path; `None` if weights cannot be read.
+    pub(super) fn graph(&self) -> Option<Graph> {
+        let mut graph = Graph::new(3, 1);
+        let picture = graph.picture(vec![2.0; 3], vec![-1.0; 3]);
+        let head = Filter::of(&self.head)?.active(&self.activation)?;
+        let first = graph.conv(picture, head, Beside::NOTHING);
+        let mut features = first;
+        for block in &self.body {
+            features = block.steps(&mut graph, features)?;
+        }
+        let last = Filter::of(&self.body_conv)?.normed(Some(&self.body_norm))?;
+        features = graph.conv(features, last, Beside::plus(first));
+        let [first, second] = &self.enlarge[..] else { return None };
+        features = graph.conv(features, Filter::of(first)?.sloped(0.2), Beside::NOTHING);
+        let second = Filter::of(second)?.sloped(0.2).of_repeated();
+        features = graph.conv(features, second, Beside::shuffled(2, 0));
+        let answer = graph.conv(features, Filter::of(&self.tail)?.of_repeated(), Beside::NOTHING);
+        Some(graph.finished(answer, 4, 2, None).through_tanh())
     }
 }
 

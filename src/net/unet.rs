@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Generator, Reach,
     blocks::{Interpolation, ShuffleUp, continued, conv, enlarge, normed, same_conv, zero},
+    direct::{Beside, Filter, Graph, Value},
 };
 
 /// The encoder halves a picture this many times.
@@ -196,6 +197,20 @@ impl EncoderBlock {
         };
         relu(inner + shortcut)
     }
+
+    fn steps(&self, graph: &mut Graph, input: Value) -> Option<Value> {
+        let first = Filter::of(&self.conv1)?.normed(self.bn1.as_ref())?.sloped(0.0);
+        let inner = graph.conv(input, first, Beside::NOTHING);
+        let shortcut = match &self.downsample {
+            Some(layer) => {
+                let filter = Filter::of(&layer.conv)?.normed(layer.bn.as_ref())?;
+                graph.conv(input, filter, Beside::NOTHING)
+            }
+            None => input,
+        };
+        let second = Filter::of(&self.conv2)?.normed(self.bn2.as_ref())?.sloped(0.0);
+        Some(graph.conv(inner, second, Beside::plus_early(shortcut)))
+    }
 }
 
 /// A step up: twice the size, joined with what the encoder saw at that size.
@@ -212,6 +227,16 @@ impl DecoderBlock {
         let crossing = normed(self.norm.as_ref(), crossing);
         let joined = relu(Tensor::cat(vec![self.up.forward(below), crossing], 1));
         relu(conv(&self.conv2, relu(conv(&self.conv1, joined))))
+    }
+
+    fn steps(&self, graph: &mut Graph, below: Value, crossing: Value) -> Option<Value> {
+        let joined = self.conv1.weight.val().dims()[1];
+        let room = graph.channels(crossing);
+        // What comes from below is not negative, as its own activation came before the blur.
+        let both = self.up.steps(graph, below, room)?;
+        graph.normed_relu_into(crossing, self.norm.as_ref(), both, joined - room)?;
+        let inner = graph.conv(both, Filter::of(&self.conv1)?.sloped(0.0), Beside::NOTHING);
+        Some(graph.conv(inner, Filter::of(&self.conv2)?.sloped(0.0), Beside::NOTHING))
     }
 }
 
@@ -265,6 +290,54 @@ impl Unet {
         self.enlarge = self.enlarge.into_iter().map(ShuffleUp::icnr).collect();
         zero(&mut self.tail);
         self
+    }
+
+    /// Its steps for the CPU path; `None` if weights cannot be read.
+    pub(super) fn graph(&self) -> Option<Graph> {
+        let inputs = 3 + usize::from(self.mask);
+        let normal = || {
+            let deviations = DEVIATION.iter().chain(&[1.0]).take(inputs);
+            let means = MEAN.iter().chain(&[0.0]).take(inputs);
+            let addends = means.zip(deviations.clone()).map(|(mean, deviation)| -mean / deviation);
+            (deviations.map(|deviation| 1.0 / deviation).collect(), addends.collect())
+        };
+        let mut graph = Graph::new(inputs, 1 << HALVINGS);
+        let (factor, addend) = normal();
+        let picture = graph.picture(factor, addend);
+        let relu = |conv| Some(Filter::of(conv)?.sloped(0.0));
+        let first = Filter::of(&self.conv1)?.normed(self.bn1.as_ref())?.sloped(0.0);
+        let first = graph.conv(picture, first, Beside::NOTHING);
+        let mut features = graph.pool(first);
+        let mut crossings = vec![first];
+        for stage in [&self.layer1, &self.layer2, &self.layer3, &self.layer4] {
+            for block in stage {
+                features = block.steps(&mut graph, features)?;
+            }
+            crossings.push(features);
+        }
+        crossings.pop();
+        // After the activation of the last block, without a norm this changes nothing.
+        let mut features = match &self.norm {
+            Some(norm) => graph.normed_relu(features, Some(norm))?,
+            None => features,
+        };
+        for conv in [&self.middle1, &self.middle2] {
+            features = graph.conv(features, relu(conv)?, Beside::NOTHING);
+        }
+        for (block, crossing) in self.decoder.iter().zip(crossings.into_iter().rev()) {
+            features = block.steps(&mut graph, features, crossing)?;
+        }
+        let last = self.enlarge.len() - 1;
+        for (number, stage) in self.enlarge.iter().enumerate() {
+            let room = if number == last { inputs } else { 0 };
+            features = stage.steps(&mut graph, features, room)?;
+        }
+        let own = graph.channels(features) - inputs;
+        graph.picture_into(features, own, (self.scale, Interpolation::Bilinear), normal());
+        let inner = graph.conv(features, relu(&self.last1)?, Beside::NOTHING);
+        let answer = graph.conv(inner, relu(&self.last2)?, Beside::plus_early(features));
+        let answer = graph.conv(answer, Filter::of(&self.tail)?, Beside::NOTHING);
+        Some(graph.finished(answer, self.scale, 1, Some(Interpolation::Bilinear)))
     }
 }
 

@@ -1,5 +1,5 @@
-//! The end of an upscaler: pixel shuffle of features, added to the bilinear enlargement of the
-//! picture. In training it is an operation of Burn's; the features alone have a gradient.
+//! The end of an upscaler in training, as an operation of Burn's: pixel shuffle of features, added
+//! to the bilinear enlargement of the picture. The features alone have a gradient.
 
 use burn::{
     backend::{
@@ -14,48 +14,11 @@ use burn::{
 };
 use rayon::prelude::*;
 
-use super::train::{plain, registered, tensor, tracked, values};
-
-/// For pictures of three channels, `[height, width]` before; half-pixel centres, clamped edges.
-/// `feature` has channel, row and column.
-pub(super) fn shuffle_onto_bilinear(
-    feature: impl Fn(usize, usize, usize) -> f32 + Sync,
-    input: &[f32],
-    [height, width]: [usize; 2],
-    scale: usize,
-    answer: &mut [f32],
-) {
-    // For each position within an enlarged pixel: neighbour below or above, and its weight.
-    let taps: Vec<(isize, f32)> = (0..scale)
-        .map(|phase| {
-            let offset = (phase as f32 + 0.5) / scale as f32 - 0.5;
-            (offset.floor() as isize, offset - offset.floor())
-        })
-        .collect();
-    let near = |position: usize, shift: isize, length: usize| {
-        position.saturating_add_signed(shift).min(length - 1)
-    };
-    // A position left of the first pixel saturates at it, as clamping wants.
-    answer.par_chunks_mut(width * scale).enumerate().for_each(|(line, row)| {
-        let (channel, y) = (line / (height * scale), line % (height * scale));
-        let (source_y, phase_y) = (y / scale, y % scale);
-        let (shift, weight) = taps[phase_y];
-        let line_at = |y: usize| &input[(channel * height + y) * width..][..width];
-        let above = line_at(near(source_y, shift, height));
-        let below = line_at(near(source_y, shift + 1, height));
-        let mixed: Vec<f32> = above.iter().zip(below).map(|(a, b)| a + (b - a) * weight).collect();
-        for (source_x, pixels) in row.chunks_exact_mut(scale).enumerate() {
-            let first = channel * scale * scale + phase_y * scale;
-            for (phase_x, value) in pixels.iter_mut().enumerate() {
-                let (shift, weight) = taps[phase_x];
-                let left = mixed[near(source_x, shift, width)];
-                let right = mixed[near(source_x, shift + 1, width)];
-                *value =
-                    feature(first + phase_x, source_y, source_x) + left + (right - left) * weight;
-            }
-        }
-    });
-}
+use super::{
+    picture::{Finish, Picture, Sampler},
+    train::{plain, registered, tensor, tracked, values},
+};
+use crate::net::blocks::Interpolation;
 
 /// The operation in Burn's graph. Its parent is the features.
 #[derive(Debug)]
@@ -100,14 +63,17 @@ pub fn onto_bilinear(features: &Tensor<4>, input: &Tensor<4>, scale: usize) -> O
     let (features, input) = (plain(features), plain(input.into_primitive()));
     let area = height * width;
     let mut answer = vec![0.0; count * channels * area];
-    let planes = values(&features).chunks_exact(channels * area);
-    let pictures = values(&input).chunks_exact(3 * area);
-    for ((planes, picture), answer) in
-        planes.zip(pictures).zip(answer.chunks_exact_mut(channels * area))
-    {
-        let feature = |channel, y, x| planes[(channel * height + y) * width + x];
-        shuffle_onto_bilinear(feature, picture, [height, width], scale, answer);
-    }
+    let onto = Some(Sampler::new(scale, Interpolation::Bilinear));
+    let finish = Finish { shuffle: scale, tanh: false, onto };
+    let (planes, pictures) = (values(&features), values(&input));
+    answer.par_chunks_mut(width * scale).enumerate().for_each(|(line, row)| {
+        let (plane, y) = (line / (height * scale), line % (height * scale));
+        let (image, channel) = (plane / 3, plane % 3);
+        let planes = &planes[image * channels * area..];
+        let picture = Picture { planes: &pictures[image * 3 * area..], height, width };
+        let feature = |channel, y| planes[(channel * height + y) * width..][..width].iter();
+        finish.row(feature, picture, [channel, y], row);
+    });
     let state = ([count, channels, height, width], scale);
     let answer = tensor(answer, [count, 3, height * scale, width * scale]);
     Some(registered(Shuffle, [of_features], state, answer))
@@ -121,10 +87,7 @@ mod tests {
     };
 
     use super::{
-        super::{
-            super::blocks::{Interpolation, enlarge},
-            tests::noise,
-        },
+        super::{super::blocks::enlarge, tests::noise},
         *,
     };
 

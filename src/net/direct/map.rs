@@ -17,7 +17,7 @@ struct Line([f32; 16]);
 /// Kernels write through [`Self::pointer`] from several threads; who does so answers for what
 /// is written where.
 pub(super) struct Aligned {
-    /// Owns what `start` points to.
+    /// Owns what `start` points to, unless that is a part of other memory.
     lines: Vec<Line>,
     start: *mut f32,
     length: usize,
@@ -69,7 +69,7 @@ impl Aligned {
     }
 
     pub(super) const fn slice(&self) -> &[f32] {
-        // SAFETY: `start` and `length` describe the memory that `lines` owns.
+        // SAFETY: `start` and `length` describe the memory that `lines` or another one owns.
         unsafe { std::slice::from_raw_parts(self.start, self.length) }
     }
 
@@ -93,20 +93,50 @@ impl Drop for Aligned {
     }
 }
 
-/// The sizes of a batch, `[image][channel][y][x]`.
+/// Size and layout of a [`Map`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Sizes {
+pub(super) struct Shape {
     pub(super) images: usize,
     pub(super) channels: usize,
     pub(super) height: usize,
     pub(super) width: usize,
+    /// Channels of a block; 1 for planes.
+    pub(super) lanes: usize,
+    /// Zeros around each picture, in pixels.
+    pub(super) border: usize,
+    /// What height and width are rounded up to within the zeros.
+    pub(super) tile: usize,
 }
 
-/// Feature maps: `[channel block][image][y + 1][x + 1][lane]`. Around each picture lies a border
-/// that stays zero: one pixel, and what rounds height and width up to the tile of the transform.
-/// So kernels need no special cases at edges.
+impl Shape {
+    /// Values from one row to the next.
+    const fn row(&self) -> usize {
+        (self.width.next_multiple_of(self.tile) + 2 * self.border) * self.lanes
+    }
+
+    /// Values from one image to the next.
+    const fn image(&self) -> usize {
+        self.row() * (self.height.next_multiple_of(self.tile) + 2 * self.border)
+    }
+
+    /// Values from one channel block to the next.
+    const fn block(&self) -> usize {
+        // A few vectors more: successive blocks should not fall into the same cache sets.
+        self.image() * self.images + 5 * self.lanes
+    }
+
+    /// Values of the whole, to full cache lines.
+    pub(super) const fn length(&self) -> usize {
+        (self.block() * self.channels.div_ceil(self.lanes)).next_multiple_of(16)
+    }
+}
+
+/// Feature maps: `[channel block][image][y + border][x + border][lane]`. Around each picture lies
+/// a border that stays zero: a few pixels, and what rounds height and width up to the tile of the
+/// transform. So kernels need no special cases at edges.
 pub(super) struct Map {
     pub(super) data: Aligned,
+    pub(super) images: usize,
     pub(super) channels: usize,
     pub(super) height: usize,
     pub(super) width: usize,
@@ -117,36 +147,92 @@ pub(super) struct Map {
     pub(super) image: usize,
     /// Values from one channel block to the next.
     pub(super) block: usize,
+    pub(super) border: usize,
 }
 
 impl Map {
-    pub(super) fn zeroed(sizes: Sizes, lanes: usize, tile: usize) -> Self {
-        Self::of(sizes, lanes, tile, Aligned::zeroed)
+    /// A map of its own memory.
+    #[cfg(test)]
+    pub(super) fn zeroed(shape: &Shape) -> Self {
+        Self::with(shape, Aligned::zeroed(shape.length()))
     }
 
     /// In memory that is used again.
-    pub(super) fn lent(sizes: Sizes, lanes: usize, tile: usize) -> Self {
-        let mut map = Self::of(sizes, lanes, tile, Aligned::lent);
-        map.data.slice_mut().fill(0.0);
-        map
+    pub(super) fn lent(shape: &Shape) -> Self {
+        let mut data = Aligned::lent(shape.length());
+        data.slice_mut().fill(0.0);
+        Self::with(shape, data)
     }
 
-    fn of(sizes: Sizes, lanes: usize, tile: usize, memory: impl Fn(usize) -> Aligned) -> Self {
-        let Sizes { images, channels, height, width } = sizes;
-        let row = (width.next_multiple_of(tile) + 2) * lanes;
-        let image = row * (height.next_multiple_of(tile) + 2);
-        // A few vectors more: successive blocks should not fall into the same cache sets.
-        let block = image * images + 5 * lanes;
-        let data = memory(block * channels.div_ceil(lanes));
-        Self { data, channels, height, width, lanes, row, image, block }
+    /// A map in a part of some memory.
+    ///
+    /// # Safety
+    /// `memory` outlives the map, and who runs kernels on maps that share a part of it sees to it
+    /// that only one of them is in use.
+    pub(super) unsafe fn within(shape: &Shape, memory: &Aligned, offset: usize) -> Self {
+        assert!(offset + shape.length() <= memory.length);
+        // SAFETY: inside the memory, as was asserted.
+        let start = unsafe { memory.start.add(offset) };
+        Self::with(shape, Aligned { lines: Vec::new(), start, length: shape.length(), lent: false })
+    }
+
+    const fn with(shape: &Shape, data: Aligned) -> Self {
+        let Shape { images, channels, height, width, lanes, border, .. } = *shape;
+        let (row, image, block) = (shape.row(), shape.image(), shape.block());
+        Self { data, images, channels, height, width, lanes, row, image, block, border }
     }
 
     /// Where a value of the first image lies.
+    #[inline(always)]
     pub(super) const fn index(&self, channel: usize, y: usize, x: usize) -> usize {
         channel / self.lanes * self.block
-            + (y + 1) * self.row
-            + (x + 1) * self.lanes
+            + (y + self.border) * self.row
+            + (x + self.border) * self.lanes
             + channel % self.lanes
+    }
+
+    /// Where `index(channel, y - up, x - left)` is; both are within the border.
+    #[inline(always)]
+    pub(super) const fn index_before(
+        &self,
+        block: usize,
+        [y, up]: [usize; 2],
+        [x, left]: [usize; 2],
+    ) -> usize {
+        block * self.block
+            + (y + self.border - up) * self.row
+            + (x + self.border - left) * self.lanes
+    }
+
+    /// Makes the border zero, which other maps may have written to.
+    ///
+    /// # Safety
+    /// Nobody else uses the border meanwhile.
+    pub(super) unsafe fn clear_border(&self) {
+        let zero = |from: usize, to: usize| {
+            assert!(from <= to && to <= self.data.length);
+            // SAFETY: inside the map, as was asserted.
+            unsafe { self.data.start.add(from).write_bytes(0, to - from) }
+        };
+        let left = self.border * self.lanes;
+        let right = left + self.width * self.lanes;
+        for block in 0..self.channels.div_ceil(self.lanes) {
+            for image in 0..self.images {
+                let first = block * self.block + image * self.image;
+                zero(first, first + self.border * self.row);
+                for y in self.border..self.border + self.height {
+                    zero(first + y * self.row, first + y * self.row + left);
+                    zero(first + y * self.row + right, first + (y + 1) * self.row);
+                }
+                zero(first + (self.border + self.height) * self.row, first + self.image);
+            }
+            zero(block * self.block + self.images * self.image, (block + 1) * self.block);
+        }
+    }
+
+    /// A row of a channel of the first image, and what lies behind it.
+    pub(super) fn pixels(&self, channel: usize, y: usize) -> impl Iterator<Item = &f32> {
+        self.data.slice()[self.index(channel, y, 0)..].iter().step_by(self.lanes)
     }
 
     /// Takes rows out of `planes`: the opposite of [`Self::write`]. The rows above and below are
@@ -176,7 +262,10 @@ impl Map {
 
     /// Where a row of a channel block begins, counted with the border.
     const fn line(&self, image: usize, channel: usize, y: usize) -> usize {
-        channel / self.lanes * self.block + image * self.image + y * self.row + self.lanes
+        channel / self.lanes * self.block
+            + image * self.image
+            + y * self.row
+            + self.border * self.lanes
     }
 }
 
@@ -209,8 +298,8 @@ impl<S: Isa> Kernel<S> for Fill<'_> {
                 for y in 0..map.image / map.row {
                     let at = map.line(image, channel, y);
                     let row = &mut map.data.slice_mut()[at..][..width * lanes];
-                    let y = (place.rows.start + y).checked_sub(1).filter(|y| *y < place.height);
-                    let Some(y) = y else {
+                    let y = (place.rows.start + y).checked_sub(map.border);
+                    let Some(y) = y.filter(|y| *y < place.height) else {
                         row.fill(0.0);
                         continue;
                     };
@@ -250,7 +339,7 @@ impl<S: Isa> Kernel<S> for Write<'_> {
                 let plane = map.plane(place.first + image, channel, place);
                 let count = lanes.min(map.channels - channel);
                 for (line, y) in place.rows.clone().enumerate() {
-                    let at = map.line(image, channel, line + 1);
+                    let at = map.line(image, channel, line + map.border);
                     let row = &map.data.slice()[at..][..width * lanes];
                     unsafe {
                         let to = planes.add(plane + y * width);

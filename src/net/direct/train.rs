@@ -26,7 +26,8 @@ use burn::{
 
 use super::{
     InstructionSet, OnSet,
-    map::{Aligned, Map, Place, Sizes},
+    map::{Aligned, Map, Place, Shape},
+    output::Output,
     simd::Isa,
     winograd::{After, Correlation, Layer, TILE, Winograd},
 };
@@ -51,11 +52,6 @@ struct Cut {
     together: usize,
     /// Rows of tiles of a unit, in each of its pictures.
     rows: usize,
-}
-
-/// Rows of tiles of a place in a [`Cut::map`].
-const fn tile_rows(place: &Place) -> Range<usize> {
-    0..place.images * (place.rows.end - place.rows.start).div_ceil(TILE)
 }
 
 impl Cut {
@@ -83,11 +79,17 @@ impl Cut {
         Place { height: self.height, first, images, rows }
     }
 
+    /// The tiles of a unit in its [`Self::map`].
+    const fn tiles(&self, unit: &Place) -> Range<usize> {
+        let down = (unit.rows.end - unit.rows.start).div_ceil(TILE);
+        0..unit.images * down * self.width.div_ceil(TILE)
+    }
+
     /// Room for one unit.
     fn map<S: Isa>(&self, channels: usize) -> Map {
-        let height = (self.rows * TILE).min(self.height);
-        let sizes = Sizes { images: self.together, channels, height, width: self.width };
-        Map::lent(sizes, S::LANES, TILE)
+        let (images, lanes, border, tile) = (self.together, S::LANES, 1, TILE);
+        let (height, width) = ((self.rows * TILE).min(self.height), self.width);
+        Map::lent(&Shape { images, channels, height, width, lanes, border, tile })
     }
 
     fn values(&self, channels: usize) -> usize {
@@ -149,7 +151,7 @@ impl OnSet for Forward<'_> {
     fn run<S: Isa>(self) -> Vec<f32> {
         let Self { cut, layer, planes, threads } = self;
         assert!(planes.len() == cut.values(layer.inputs));
-        let kernel = Winograd::<S>::new(&layer);
+        let kernel = Winograd::<S>::new(&layer, Aligned::lent);
         let mut answer = Vec::with_capacity(cut.values(layer.outputs));
         let shared = Shared::of(&mut answer);
         spread(threads, cut.units(), |take| {
@@ -159,7 +161,7 @@ impl OnSet for Forward<'_> {
                 from.fill::<S>(planes, &unit);
                 // SAFETY: the maps are this thread's, and units are disjoint.
                 unsafe {
-                    kernel.run(&from, &to, None, tile_rows(&unit));
+                    kernel.run(&from, Output::plain(&to, None), cut.tiles(&unit));
                     to.write::<S>(shared.start(), &unit);
                 }
             }
@@ -205,7 +207,7 @@ impl OnSet for Back<'_> {
         assert!(self.planes.len() == cut.values(inputs));
         assert!(self.gradient.len() == cut.values(outputs));
         let turned = Layer::transposed(self.weight, inputs, outputs);
-        let kernel = self.wanted.input.then(|| Winograd::<S>::new(&turned));
+        let kernel = self.wanted.input.then(|| Winograd::<S>::new(&turned, Aligned::lent));
         let correlation = self.wanted.weight.then(|| Correlation::<S>::new(inputs, outputs));
 
         let size = correlation.as_ref().map_or(1, Correlation::len);
@@ -226,12 +228,12 @@ impl OnSet for Back<'_> {
                     slope.fill::<S>(self.gradient, &unit);
                     if let (Some(of), Some(sum)) = (&correlation, &mut sum) {
                         from.fill::<S>(self.planes, &unit);
-                        of.add(&from, &slope, tile_rows(&unit), sum, number == part * each);
+                        of.add(&from, &slope, cut.tiles(&unit), sum, number == part * each);
                     }
                     if let (Some(kernel), Some(to)) = (&kernel, &to) {
                         // SAFETY: the maps are this thread's, and units are disjoint.
                         unsafe {
-                            kernel.run(&slope, to, None, tile_rows(&unit));
+                            kernel.run(&slope, Output::plain(to, None), cut.tiles(&unit));
                             to.write::<S>(shared.start(), &unit);
                         }
                     }

@@ -12,10 +12,11 @@
 //! transform of the inputs, the output transform's transpose of the gradient, a matrix product
 //! over the tiles for each point, and the weight transform's transpose at the end.
 
-use std::{marker::PhantomData, mem::MaybeUninit, ops::Range};
+use std::{cell::RefCell, marker::PhantomData, mem::MaybeUninit, ops::Range};
 
 use super::{
     map::{Aligned, Map},
+    output::{Output, Target},
     simd::{Isa, Kernel},
 };
 
@@ -29,7 +30,7 @@ const SIDE: usize = TILE + 2;
 const POINTS: usize = SIDE * SIDE;
 
 /// Tiles that go through the phases together; a multiple of every register tile.
-const BLOCK: usize = 24;
+pub(super) const BLOCK: usize = 24;
 
 /// Values of the longest vector.
 const MOST_LANES: usize = 16;
@@ -171,7 +172,7 @@ unsafe fn gradient_of_sums<S: Isa>(d: [S::V; TILE]) -> [S::V; SIDE] {
 }
 
 /// Output vectors that are summed at once, of so many.
-fn group_of<S: Isa>(blocks: usize) -> usize {
+pub(super) fn group_of<S: Isa>(blocks: usize) -> usize {
     let most = if S::REGISTERS == 32 { 4 } else { 2 };
     (1..=most).rev().find(|n| blocks.is_multiple_of(*n)).unwrap_or(1)
 }
@@ -191,29 +192,47 @@ pub(super) struct Winograd<S: Isa> {
     group: usize,
     /// `[output group][point][input][vector of the group][lane]`
     weights: Aligned,
+    /// `[output group][point]`: whether all weights are zero, as where kernels of 2x2 that came of
+    /// repeated pixels are written as 3x3.
+    empty: Vec<bool>,
     bias: Aligned,
     slope: Option<Aligned>,
     set: PhantomData<S>,
 }
 
+/// Scratch of one thread: transformed inputs and sums.
+struct Scratch {
+    inputs: Aligned,
+    sums: Aligned,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> =
+        RefCell::new(Scratch { inputs: Aligned::zeroed(0), sums: Aligned::zeroed(0) });
+}
+
 impl<S: Isa> Winograd<S> {
-    pub(super) fn new(layer: &Layer) -> Self {
+    /// With its weights in such memory, of any content.
+    pub(super) fn new(layer: &Layer, memory: fn(usize) -> Aligned) -> Self {
         assert!(S::available());
         let lanes = S::LANES;
         let blocks = layer.outputs.div_ceil(lanes);
         let group = group_of::<S>(blocks);
-        let weights = Aligned::lent(blocks * lanes * POINTS * layer.inputs);
+        let weights = memory(blocks * lanes * POINTS * layer.inputs);
         // SAFETY: the instruction set is there, and the memory of sufficient size.
         unsafe { S::enter(Prepare { layer, group, weights: weights.pointer() }) };
         let slope = match &layer.after {
             After::Linear => None,
             After::Slope(slopes) => Some(Aligned::padded(slopes, lanes)),
         };
+        let of_point = weights.slice().chunks_exact(layer.inputs * group * lanes);
+        let empty = of_point.map(|weights| weights.iter().all(|weight| *weight == 0.0)).collect();
         Self {
             inputs: layer.inputs,
             outputs: layer.outputs,
             group,
             weights,
+            empty,
             bias: Aligned::padded(&layer.bias, lanes),
             slope,
             set: PhantomData,
@@ -230,41 +249,37 @@ impl<S: Isa> Winograd<S> {
         point_step::<S>(self.group)
     }
 
-    /// `to = after(conv(from)) + residual`, for some rows of tiles, counted through all images.
-    /// `residual` may be `to`.
+    /// Computes some tiles of the output, which are numbered row by row through all images.
     ///
     /// # Safety
-    /// No other thread may use these rows of `to`, nor write the rows of `from` and `residual`
-    /// that they depend on; `from` is not `to`. The maps fit the layer and the instruction set,
-    /// which this processor has.
-    pub(super) unsafe fn run(
-        &self,
-        from: &Map,
-        to: &Map,
-        residual: Option<&Map>,
-        rows: Range<usize>,
-    ) {
-        assert!(rows.end <= to.tile_rows());
-        assert!(from.channels == self.inputs && to.channels == self.outputs);
-        assert!(from.lanes == S::LANES && to.lanes == S::LANES);
-        assert!((from.height, from.width, from.image) == (to.height, to.width, to.image));
-        if let Some(residual) = residual {
-            assert!(residual.block == to.block && residual.channels == to.channels);
-        }
-        let inputs = Aligned::lent(POINTS * self.input_step());
-        let sums = Aligned::lent(POINTS * self.sum_step());
-        let (inputs, sums) = (inputs.pointer(), sums.pointer());
-        // SAFETY: the caller's promises, and scratch of sufficient size.
-        unsafe { S::enter(Run { layer: self, from, to, residual, rows, inputs, sums }) }
+    /// No other thread may use these tiles of the output, nor write what they depend on in `from`
+    /// and in the residual; `from` is not written to. The maps fit the layer and the instruction
+    /// set, which this processor has.
+    pub(super) unsafe fn run(&self, from: &Map, output: Output<'_>, tiles: Range<usize>) {
+        assert!(tiles.end <= from.tiles());
+        assert!(from.channels == self.inputs && from.lanes == S::LANES && from.border > 0);
+        output.check(self.outputs, [from.images, from.height, from.width], S::LANES);
+        SCRATCH.with_borrow_mut(|scratch| {
+            let grow = |memory: &mut Aligned, length: usize| {
+                if memory.len() < length {
+                    // Threads of training live for one convolution.
+                    *memory = Aligned::lent(length);
+                }
+            };
+            grow(&mut scratch.inputs, POINTS * self.input_step());
+            grow(&mut scratch.sums, POINTS * self.sum_step());
+            let (inputs, sums) = (scratch.inputs.pointer(), scratch.sums.pointer());
+            // SAFETY: the caller's promises, and scratch of this thread of sufficient size.
+            unsafe { S::enter(Run { layer: self, from, output, tiles, inputs, sums }) }
+        });
     }
 }
 
 struct Run<'a, S: Isa> {
     layer: &'a Winograd<S>,
     from: &'a Map,
-    to: &'a Map,
-    residual: Option<&'a Map>,
-    rows: Range<usize>,
+    output: Output<'a>,
+    tiles: Range<usize>,
     inputs: *mut f32,
     sums: *mut f32,
 }
@@ -324,22 +339,23 @@ impl<S: Isa> Kernel<S> for Prepare<'_> {
     }
 }
 
-/// A tile in its picture, and where its corner lies in a block of channels.
+/// A tile in its picture, and where its inputs begin in a block of channels.
 #[derive(Clone, Copy, Default)]
 struct Place {
     corner: usize,
-    row: usize,
-    column: usize,
+    image: usize,
+    /// Of its outputs, in pixels.
+    top: usize,
+    left: usize,
 }
 
 /// The tiles of a block, of which the last one may have fewer.
 type Places = [Place; BLOCK];
 
 impl Map {
-    /// Rows of tiles in all images.
-    pub(super) const fn tile_rows(&self) -> usize {
-        let blocks = self.channels.div_ceil(self.lanes);
-        self.data.len() / blocks / self.image * self.height.div_ceil(TILE)
+    /// Tiles in all images.
+    pub(super) const fn tiles(&self) -> usize {
+        self.images * self.height.div_ceil(TILE) * self.width.div_ceil(TILE)
     }
 
     /// The tiles from `first` on.
@@ -350,8 +366,9 @@ impl Map {
         for (number, place) in (first..).zip(&mut places) {
             let (row, column) = (number / across, number % across);
             let (image, row) = (row / down, row % down);
-            let corner = image * self.image + row * TILE * self.row + column * TILE * self.lanes;
-            *place = Place { corner, row, column };
+            let (top, left) = (row * TILE, column * TILE);
+            let corner = image * self.image + self.index_before(0, [top, 1], [left, 1]);
+            *place = Place { corner, image, top, left };
         }
         places
     }
@@ -360,11 +377,10 @@ impl Map {
 impl<S: Isa> Kernel<S> for Run<'_, S> {
     #[inline(always)]
     unsafe fn run(self) {
-        let across = self.to.width.div_ceil(TILE);
-        let (mut first, end) = (self.rows.start * across, self.rows.end * across);
+        let Range { start: mut first, end } = self.tiles;
         while first < end {
             let count = BLOCK.min(end - first);
-            let places = self.to.places(first);
+            let places = self.from.places(first);
             let places = &places[..count];
             unsafe {
                 transform_inputs::<S>(self.from, self.inputs, places);
@@ -380,8 +396,9 @@ impl<S: Isa> Kernel<S> for Run<'_, S> {
                         _ => self.products::<1, 12>(group, count),
                     }
                     for vector in 0..self.layer.group {
+                        let target = self.output.target(group * self.layer.group + vector);
                         for (number, place) in places.iter().enumerate() {
-                            self.output(group, vector, number, *place);
+                            self.output([group, vector, number], *place, &target);
                         }
                     }
                 }
@@ -446,6 +463,11 @@ impl<S: Isa> Run<'_, S> {
         let length = layer.inputs * GROUP * lanes;
         unsafe {
             for point in 0..POINTS {
+                if layer.empty[group * POINTS + point] {
+                    let target = self.sums.add(point * layer.sum_step());
+                    target.write_bytes(0, GROUP * BLOCK * lanes);
+                    continue;
+                }
                 let weights = layer.weights.pointer().add((group * POINTS + point) * length);
                 for first in (0..count).step_by(PIXELS) {
                     let mut sums = [[S::splat(0.0); PIXELS]; GROUP];
@@ -481,8 +503,8 @@ impl<S: Isa> Run<'_, S> {
 
     /// Transforms the sums of one tile and one output vector, and finishes them.
     #[inline(always)]
-    unsafe fn output(&self, group: usize, vector: usize, number: usize, place: Place) {
-        let (lanes, layer, to) = (S::LANES, self.layer, self.to);
+    unsafe fn output(&self, [group, vector, number]: [usize; 3], place: Place, target: &Target) {
+        let (lanes, layer) = (S::LANES, self.layer);
         unsafe {
             let block = group * layer.group + vector;
             let source = self.sums.add((vector * BLOCK + number) * lanes);
@@ -501,25 +523,17 @@ impl<S: Isa> Run<'_, S> {
                 }
             }
             let bias = S::load(layer.bias.pointer().add(block * lanes));
-            let (top, left) = (place.row * TILE, place.column * TILE);
-            let corner = block * to.block + place.corner + to.row + lanes;
-            for (y, half) in half.iter().enumerate().take(to.height - top) {
+            let slope =
+                layer.slope.as_ref().map(|slope| S::load(slope.pointer().add(block * lanes)));
+            let target = target.at::<S>(place.image, place.top, place.left);
+            for (y, half) in half.iter().enumerate().take(self.from.height - place.top) {
                 let mut line = [zero; SIDE];
                 for (value, half) in line.iter_mut().zip(half) {
                     *value = half.assume_init();
                 }
                 let line = transform_output::<S>(line);
-                for (x, value) in line.iter().enumerate().take(to.width - left) {
-                    let at = corner + y * to.row + x * lanes;
-                    let mut value = S::add(*value, bias);
-                    if let Some(slope) = &layer.slope {
-                        let slope = S::load(slope.pointer().add(block * lanes));
-                        value = S::fma(slope, S::min(value, zero), S::max(value, zero));
-                    }
-                    if let Some(residual) = self.residual {
-                        value = S::add(value, S::load(residual.data.pointer().add(at)));
-                    }
-                    S::store(to.data.pointer().add(at), value);
+                for (x, value) in line.iter().enumerate().take(self.from.width - place.left) {
+                    target.put::<S>(y, x, S::add(*value, bias), slope);
                 }
             }
         }
@@ -559,29 +573,30 @@ impl<S: Isa> Correlation<S> {
         self.outputs.div_ceil(S::LANES) * self.inputs
     }
 
-    /// Adds the products of inputs and gradients over some rows of tiles; what the sums held
-    /// before does not count if they are `fresh`.
+    /// Adds the products of inputs and gradients over some tiles, which are numbered as in
+    /// [`Winograd::run`]; what the sums held before does not count if they are `fresh`.
     pub(super) fn add(
         &self,
         from: &Map,
         gradient: &Map,
-        rows: Range<usize>,
+        tiles: Range<usize>,
         sums: &mut Aligned,
         fresh: bool,
     ) {
         assert!(from.channels == self.inputs && gradient.channels == self.outputs);
         assert!(from.lanes == S::LANES && gradient.lanes == S::LANES);
-        assert!(rows.end <= from.tile_rows() && sums.len() == self.len());
-        assert!(
-            (from.height, from.width, from.image)
-                == (gradient.height, gradient.width, gradient.image)
-        );
+        assert!(tiles.end <= from.tiles() && sums.len() == self.len());
+        let sizes = |map: &Map| [map.images, map.height, map.width, map.image, map.row];
+        assert!(sizes(from) == sizes(gradient));
+        assert!(from.border > 0 && from.border == gradient.border);
         let steps = |channels: usize| POINTS * point_step::<S>(channels.div_ceil(S::LANES));
         let scratch = [Aligned::lent(steps(self.inputs)), Aligned::lent(steps(self.outputs))];
         let [inputs, gradients] = [scratch[0].pointer(), scratch[1].pointer()];
         let sums = sums.pointer();
         // SAFETY: `new` has looked for the instruction set; the sizes were compared.
-        unsafe { S::enter(Add { of: self, from, gradient, rows, inputs, gradients, sums, fresh }) };
+        unsafe {
+            S::enter(Add { of: self, from, gradient, tiles, inputs, gradients, sums, fresh });
+        };
     }
 
     /// Adds sums up in their order and finishes one unit of them.
@@ -606,7 +621,7 @@ struct Add<'a, S: Isa> {
     of: &'a Correlation<S>,
     from: &'a Map,
     gradient: &'a Map,
-    rows: Range<usize>,
+    tiles: Range<usize>,
     inputs: *mut f32,
     gradients: *mut f32,
     sums: *mut f32,
@@ -616,8 +631,7 @@ struct Add<'a, S: Isa> {
 impl<S: Isa> Kernel<S> for Add<'_, S> {
     #[inline(always)]
     unsafe fn run(self) {
-        let across = self.from.width.div_ceil(TILE);
-        let (mut first, end) = (self.rows.start * across, self.rows.end * across);
+        let Range { start: mut first, end } = self.tiles;
         let mut fresh = self.fresh;
         while first < end {
             let count = BLOCK.min(end - first);

@@ -1,0 +1,165 @@
+//! Which kernel computes a step, and where values lie.
+
+use std::ops::Range;
+
+use super::{
+    graph::{Filter, Graph, Step, Value},
+    map::Shape,
+    narrow, winograd,
+};
+
+/// Weights of a layer with more inputs times outputs than this would be too many after
+/// Winograd's transform, which makes four of each: 38 megabytes.
+const MOST_FOR_WINOGRAD: usize = 512 * 512;
+
+/// With fewer inputs than this, Winograd's transforms cost more than they save.
+const LEAST_FOR_WINOGRAD: usize = 8;
+
+/// The kernels of convolutions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Winograd,
+    Gemm,
+    Narrow,
+}
+
+/// For a convolution that has something beside it or not.
+pub(super) const fn kind_of(filter: &Filter, plain: bool) -> Kind {
+    if plain && filter.outputs <= narrow::MOST && filter.inputs >= 8 && filter.stride == 1 {
+        Kind::Narrow
+    } else if filter.kernel == 3
+        && filter.stride == 1
+        && filter.inputs >= LEAST_FOR_WINOGRAD
+        && filter.inputs * filter.outputs <= MOST_FOR_WINOGRAD
+    {
+        Kind::Winograd
+    } else {
+        Kind::Gemm
+    }
+}
+
+/// What is known of a value before the size of the picture is.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// The value whose memory it shares, or itself.
+    root: usize,
+    /// Planes, and not blocks of channels.
+    planes: bool,
+    border: usize,
+    tile: usize,
+}
+
+/// Where the values of a graph lie.
+pub(super) struct Layout {
+    lanes: usize,
+    channels: Vec<usize>,
+    places: Vec<Place>,
+    /// Steps during which the memory of a root is in use.
+    lives: Vec<Range<usize>>,
+}
+
+impl Layout {
+    /// For a graph, and the kinds of its steps' kernels where they are convolutions.
+    pub(super) fn new(graph: &Graph, kinds: &[Option<Kind>], lanes: usize) -> Self {
+        let count = graph.channels.len();
+        let place = |root| Place { root, planes: true, border: 0, tile: 1 };
+        let mut places: Vec<Place> = (0..count).map(place).collect();
+        let mut lives: Vec<Range<usize>> = vec![0..0; count];
+        let numbered = || graph.steps.iter().zip(kinds).enumerate();
+        for (number, (step, kind)) in numbered() {
+            let to = step.to().0;
+            if lives[to].is_empty() {
+                lives[to].start = number;
+            }
+            lives[to].end = number + 1;
+            let planes = matches!(step, Step::Picture { .. }) || *kind == Some(Kind::Narrow);
+            places[to].planes &= planes;
+            for from in step.reads() {
+                lives[from.0].end = number + 1;
+                places[from.0].planes &= *kind == Some(Kind::Gemm);
+            }
+            if let Step::Conv { from, filter, beside, .. } = step {
+                let place = &mut places[from.0];
+                let (border, tile) = match kind {
+                    Some(Kind::Winograd) => (1, winograd::TILE),
+                    Some(Kind::Narrow) => (filter.kernel / 2, narrow::TILE),
+                    _ => (0, 1),
+                };
+                (place.border, place.tile) = (place.border.max(border), place.tile.max(tile));
+                if let Some((residual, _)) = beside.residual {
+                    places[residual.0].planes = false;
+                }
+            }
+        }
+        lives[graph.result.0].end = graph.steps.len() + 1;
+        // What is added last lives on in the sum.
+        for (number, (step, _)) in numbered() {
+            let Step::Conv { from, to, beside, .. } = step else { continue };
+            let Some((residual, _)) = beside.residual else { continue };
+            let alike = graph.channels[residual.0] == graph.channels[to.0] && residual != *from;
+            if alike && lives[residual.0].end == number + 1 {
+                let root = places[residual.0].root;
+                places[to.0].root = root;
+                lives[root].end = lives[to.0].end;
+                let Place { border, tile, .. } = places[to.0];
+                let place = &mut places[root];
+                (place.border, place.tile) = (place.border.max(border), place.tile.max(tile));
+            }
+        }
+        Self { lanes, channels: graph.channels.clone(), places, lives }
+    }
+
+    /// Whether a value's first step must clear its border: not if it lies in another.
+    pub(super) fn begins(&self, value: Value, step: usize) -> bool {
+        self.places[value.0].root == value.0 && self.lives[value.0].start == step
+    }
+
+    /// The shape of a value of this height and width.
+    pub(super) fn shape(&self, value: Value, [height, width]: [usize; 2]) -> Shape {
+        let Place { root, planes, .. } = self.places[value.0];
+        let Place { border, tile, .. } = self.places[root];
+        let lanes = if planes { 1 } else { self.lanes };
+        Shape { images: 1, channels: self.channels[value.0], height, width, lanes, border, tile }
+    }
+
+    /// Where each value begins in a common memory, and how long that is: values that are in use
+    /// at the same time do not overlap. The largest are placed first (the greedy way of
+    /// Y. Pisarchyk and J. Lee, "Efficient memory management for deep neural net inference",
+    /// 2020).
+    pub(super) fn offsets(&self, shapes: &[Shape]) -> (Vec<usize>, usize) {
+        let roots = (0..shapes.len()).filter(|value| self.places[*value].root == *value);
+        let mut order: Vec<usize> = roots.collect();
+        order.sort_by_key(|value| std::cmp::Reverse(shapes[*value].length()));
+        let mut offsets = vec![0; shapes.len()];
+        let mut placed: Vec<usize> = Vec::new();
+        let mut whole = 0;
+        for value in order {
+            let life = &self.lives[value];
+            let meets = |other: &&usize| {
+                let other = &self.lives[**other];
+                other.start < life.end && life.start < other.end
+            };
+            let mut taken: Vec<Range<usize>> = placed
+                .iter()
+                .filter(meets)
+                .map(|other| offsets[*other]..offsets[*other] + shapes[*other].length())
+                .collect();
+            taken.sort_by_key(|range| range.start);
+            let length = shapes[value].length();
+            let mut offset = 0;
+            for range in taken {
+                if offset + length <= range.start {
+                    break;
+                }
+                offset = offset.max(range.end);
+            }
+            offsets[value] = offset;
+            whole = whole.max(offset + length);
+            placed.push(value);
+        }
+        for value in 0..shapes.len() {
+            offsets[value] = offsets[self.places[value].root];
+        }
+        (offsets, whole)
+    }
+}
