@@ -20,6 +20,7 @@ pub use self::{
     train::convolution,
 };
 use self::{
+    peak::Peak,
     plan::Plan,
     simd::{Isa, Portable},
 };
@@ -35,6 +36,7 @@ mod memory;
 #[expect(clippy::needless_range_loop, reason = "kernels walk several arrays by one index")]
 mod narrow;
 mod output;
+mod peak;
 mod picture;
 mod plan;
 mod point;
@@ -77,6 +79,15 @@ impl InstructionSet {
         sets.push(Self::Neon);
         sets.push(Self::Portable);
         sets
+    }
+
+    /// Multiplications and additions that one thread does in a second at best, measured.
+    ///
+    /// # Panics
+    /// If this processor does not have the instruction set.
+    #[must_use]
+    pub fn peak(self) -> f64 {
+        self.run(Peak)
     }
 
     fn run<W: OnSet>(self, work: W) -> W::Answer {

@@ -596,7 +596,7 @@ impl<S: Isa> Correlation<S> {
         // SAFETY: `new` has looked for the instruction set; the sizes were compared.
         unsafe {
             S::enter(Add { of: self, from, gradient, tiles, inputs, gradients, sums, fresh });
-        };
+        }
     }
 
     /// Adds sums up in their order and finishes one unit of them.
