@@ -40,7 +40,8 @@ def in_ncnn():
     net.opt.num_threads = int(threads)
     net.load_param(weights.replace(".bin", ".param"))
     net.load_model(weights)
-    mat = ncnn.Mat(picture()).clone()
+    values = picture()
+    mat = ncnn.Mat(values).clone()
 
     def run():
         extractor = net.create_extractor()

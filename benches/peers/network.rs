@@ -32,9 +32,9 @@ pub fn of_ours(name: &str, device: &Device) -> Option<pixmend::net::Network> {
     Some(slots::filled(network, device, |path| {
         let slot = shapes.iter().find(|slot| slot.path == path)?;
         let inputs: usize = slot.shape.iter().skip(1).product();
-        let size = (3.0 / inputs as f32).sqrt();
-        let convolution = slot.shape.len() == 4;
-        convolution.then(|| (0..slot.len()).map(|_| size * (2.0 * rng.f32() - 1.0)).collect())
+        let size = if path.ends_with("bias") { 0.1 } else { (3.0 / inputs as f32).sqrt() };
+        let drawn = slot.shape.len() == 4 || path.ends_with("bias");
+        drawn.then(|| (0..slot.len()).map(|_| size * (2.0 * rng.f32() - 1.0)).collect())
     }))
 }
 
@@ -61,7 +61,7 @@ enum Kind {
     Residual,
 }
 
-/// A network that others have too, with its numbers: SRVGGNetCompact (X. Wang et al.,
+/// A network that others have too, with its numbers: `SRVGGNetCompact` (X. Wang et al.,
 /// "Real-ESRGAN", 2021) of 64 features and 16 or 32 convolutions in its body, or our starter.
 pub struct Network {
     kind: Kind,

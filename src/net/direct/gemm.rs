@@ -139,15 +139,20 @@ impl<S: Isa> Gemm<S> {
         assert!(pixels.end <= height * width && pixels.len() <= self.unit());
         assert!(groups.end <= self.groups() && from.channels >= self.shape.inputs);
         assert!(from.lanes == if self.shape.planes { 1 } else { S::LANES });
+        assert!(!self.shape.planes || from.border >= self.shape.kernel / 2);
         output.check(self.shape.outputs, [1, height, width], S::LANES);
         SCRATCH.with_borrow_mut(|scratch| {
-            let length = self.panel() * pixels.len().div_ceil(self.pixels());
+            let whole = self.panel() * pixels.len().div_ceil(self.pixels());
+            let length = whole + self.group * self.pixels() * S::LANES;
             if scratch.len() < length {
                 *scratch = Aligned::zeroed(length);
             }
             let panels = scratch.pointer();
             // SAFETY: the caller's promises, and scratch of this thread of sufficient size.
-            unsafe { S::enter(Run { layer: self, from, output, width, pixels, groups, panels }) }
+            unsafe {
+                let sums = panels.add(whole);
+                S::enter(Run { layer: self, from, output, width, pixels, groups, panels, sums });
+            }
         });
     }
 }
@@ -161,6 +166,9 @@ struct Run<'a, S: Isa> {
     pixels: Range<usize>,
     groups: Range<usize>,
     panels: *mut f32,
+    /// Sums of a panel on their way out: the array of those that are in work stays in registers
+    /// only if it is never indexed by what is not constant.
+    sums: *mut f32,
 }
 
 impl<S: Isa> Kernel<S> for Run<'_, S> {
@@ -223,27 +231,27 @@ impl<S: Isa> Run<'_, S> {
     }
 
     /// The inputs of one output pixel: `[channel][tap]`, vectors of them with pixels in between.
+    /// The planes have zeros around them.
     #[inline(always)]
     unsafe fn pack_planes(&self, panel: *mut f32, lane: usize, y: usize, x: usize) {
         let (from, layer, lanes) = (self.from, self.layer, S::LANES);
         let Shape { kernel, stride, inputs, .. } = layer.shape;
-        let mut number = 0;
+        let pad = kernel / 2;
+        let mut to = panel.wrapping_add(lane * lanes);
+        let mut left = lanes;
         unsafe {
             for channel in 0..inputs {
+                let corner = from.index_before(channel, [y * stride, pad], [x * stride, pad]);
+                let corner = from.data.pointer().add(corner);
                 for ky in 0..kernel {
-                    let row = (y * stride + ky).wrapping_sub(kernel / 2);
-                    let line = from.data.pointer().add(if row < from.height {
-                        from.index(channel, row, 0)
-                    } else {
-                        0
-                    });
+                    let line = corner.add(ky * from.row);
                     for kx in 0..kernel {
-                        let column = (x * stride + kx).wrapping_sub(kernel / 2);
-                        let inside = row < from.height && column < from.width;
-                        let value = if inside { *line.add(column) } else { 0.0 };
-                        let vector = number / lanes * layer.pixels() + lane;
-                        *panel.add(vector * lanes + number % lanes) = value;
-                        number += 1;
+                        *to = *line.add(kx);
+                        (to, left) = (to.wrapping_add(1), left - 1);
+                        if left == 0 {
+                            to = to.wrapping_add((layer.pixels() - 1) * lanes);
+                            left = lanes;
+                        }
                     }
                 }
             }
@@ -280,14 +288,33 @@ impl<S: Isa> Run<'_, S> {
                     vector = vector.add(PIXELS * lanes);
                 }
                 for (i, sums) in sums.iter().enumerate() {
-                    let block = group * GROUP + i;
-                    let bias = S::load(layer.bias.pointer().add(block * lanes));
-                    let slope = layer.slope.as_ref();
-                    let slope = slope.map(|slope| S::load(slope.pointer().add(block * lanes)));
-                    let target = self.output.target(block);
-                    for (pixel, sum) in sums.iter().enumerate().take(self.pixels.end - first) {
-                        let (y, x) = ((first + pixel) / self.width, (first + pixel) % self.width);
-                        target.put::<S>(y, x, S::add(*sum, bias), slope);
+                    for (pixel, sum) in sums.iter().enumerate() {
+                        S::store(self.sums.add((i * PIXELS + pixel) * lanes), *sum);
+                    }
+                }
+                self.finish::<GROUP, PIXELS>(group, first);
+            }
+        }
+    }
+
+    /// Takes the sums of a panel to the output.
+    #[inline(always)]
+    unsafe fn finish<const GROUP: usize, const PIXELS: usize>(&self, group: usize, first: usize) {
+        let (lanes, layer) = (S::LANES, self.layer);
+        unsafe {
+            for i in 0..GROUP {
+                let block = group * GROUP + i;
+                let bias = S::load(layer.bias.pointer().add(block * lanes));
+                let slope = layer.slope.as_ref();
+                let slope = slope.map(|slope| S::load(slope.pointer().add(block * lanes)));
+                let target = self.output.target(block);
+                let (mut y, mut x) = (first / self.width, first % self.width);
+                for pixel in 0..PIXELS.min(self.pixels.end - first) {
+                    let sum = S::load(self.sums.add((i * PIXELS + pixel) * lanes));
+                    target.put::<S>(y, x, S::add(sum, bias), slope);
+                    x += 1;
+                    if x == self.width {
+                        (y, x) = (y + 1, 0);
                     }
                 }
             }

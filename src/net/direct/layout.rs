@@ -3,14 +3,15 @@
 use std::ops::Range;
 
 use super::{
-    graph::{Filter, Graph, Step, Value},
+    graph::{Beside, Filter, Graph, Step, Value},
     map::Shape,
     narrow, winograd,
 };
 
-/// Weights of a layer with more inputs times outputs than this would be too many after
-/// Winograd's transform, which makes four of each: 38 megabytes.
-const MOST_FOR_WINOGRAD: usize = 512 * 512;
+/// Where a layer has more inputs times outputs than this for each pixel that it writes, the
+/// weights after Winograd's transform, four for each, would be too many: 21 megabytes. Such
+/// layers work on small maps, where streaming them would cost more than it saves.
+const MOST_FOR_WINOGRAD: usize = 384 * 384;
 
 /// With fewer inputs than this, Winograd's transforms cost more than they save.
 const LEAST_FOR_WINOGRAD: usize = 8;
@@ -23,14 +24,16 @@ pub(super) enum Kind {
     Narrow,
 }
 
-/// For a convolution that has something beside it or not.
-pub(super) const fn kind_of(filter: &Filter, plain: bool) -> Kind {
+/// For a convolution and what is beside it.
+pub(super) const fn kind_of(filter: &Filter, beside: &Beside) -> Kind {
+    let plain = beside.residual.is_none() && beside.shuffle == 1 && beside.room == 0;
+    let area = beside.shuffle * beside.shuffle;
     if plain && filter.outputs <= narrow::MOST && filter.inputs >= 8 && filter.stride == 1 {
         Kind::Narrow
     } else if filter.kernel == 3
         && filter.stride == 1
         && filter.inputs >= LEAST_FOR_WINOGRAD
-        && filter.inputs * filter.outputs <= MOST_FOR_WINOGRAD
+        && filter.inputs * filter.outputs <= area * MOST_FOR_WINOGRAD
     {
         Kind::Winograd
     } else {
@@ -83,7 +86,7 @@ impl Layout {
                 let (border, tile) = match kind {
                     Some(Kind::Winograd) => (1, winograd::TILE),
                     Some(Kind::Narrow) => (filter.kernel / 2, narrow::TILE),
-                    _ => (0, 1),
+                    _ => (filter.kernel / 2, 1), // only planes need it
                 };
                 (place.border, place.tile) = (place.border.max(border), place.tile.max(tile));
                 if let Some((residual, _)) = beside.residual {

@@ -135,16 +135,22 @@ impl<S: Isa> Run<'_, S> {
                         }
                     }
                 }
-                for (i, sums) in sums.iter().enumerate().take(layer.outputs - first) {
+                // In registers they stay only if they are never indexed by what is not constant.
+                let mut done = [[[0.0_f32; 16]; PIXELS]; TOGETHER];
+                for i in 0..TOGETHER {
+                    for pixel in 0..PIXELS {
+                        S::store(done[i][pixel].as_mut_ptr(), sums[i][pixel]);
+                    }
+                }
+                for (i, done) in done.iter_mut().enumerate().take(layer.outputs - first) {
                     let slope = layer.slope.as_ref().map_or(1.0, |slope| slope[first + i]);
-                    let pixels = sums.iter().enumerate().take(from.width - x);
-                    for (pixel, sum) in pixels {
-                        let mut value = total::<S>(*sum) + layer.bias[first + i];
+                    let at = self.to.index(first + i, y, x);
+                    for (pixel, lanes) in done.iter_mut().enumerate().take(from.width - x) {
+                        let mut value = total(&mut lanes[..S::LANES]) + layer.bias[first + i];
                         if value < 0.0 {
                             value *= slope;
                         }
-                        let at = self.to.index(first + i, y, x + pixel);
-                        *self.to.data.pointer().add(at) = value;
+                        *self.to.data.pointer().add(at + pixel * self.to.lanes) = value;
                     }
                 }
             }
@@ -152,13 +158,10 @@ impl<S: Isa> Run<'_, S> {
     }
 }
 
-/// The sum of all lanes.
+/// The sum of all lanes, which are a power of two.
 #[inline(always)]
-unsafe fn total<S: Isa>(vector: S::V) -> f32 {
-    let mut lanes = [0.0_f32; 16];
-    const { assert!(S::LANES <= 16) };
-    unsafe { S::store(lanes.as_mut_ptr(), vector) };
-    let mut count = S::LANES;
+fn total(lanes: &mut [f32]) -> f32 {
+    let mut count = lanes.len();
     while count > 1 {
         count /= 2;
         for i in 0..count {

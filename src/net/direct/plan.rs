@@ -73,10 +73,7 @@ unsafe impl Sync for Answer {}
 impl<S: Isa> Plan<S> {
     pub(super) fn new(graph: Graph) -> Self {
         let kind = |step: &Step| match step {
-            Step::Conv { filter, beside, .. } => {
-                let plain = beside.residual.is_none() && beside.shuffle == 1 && beside.room == 0;
-                Some(kind_of(filter, plain))
-            }
+            Step::Conv { filter, beside, .. } => Some(kind_of(filter, beside)),
             _ => None,
         };
         let kinds: Vec<Option<Kind>> = graph.steps.iter().map(kind).collect();
@@ -322,8 +319,7 @@ fn gemm_units<S: Isa>(layer: &Gemm<S>, from: &Map) -> (usize, usize) {
 
 /// A convolution with its weights laid out.
 fn conv<S: Isa>(from: Value, planes: bool, filter: Filter, beside: Beside) -> Work<S> {
-    let plain = beside.residual.is_none() && beside.shuffle == 1 && beside.room == 0;
-    let kind = kind_of(&filter, plain);
+    let kind = kind_of(&filter, &beside);
     let area = beside.shuffle * beside.shuffle;
     let blocks = (filter.outputs / area).div_ceil(S::LANES);
     let onto = Onto { beside, blocks };
