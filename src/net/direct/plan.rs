@@ -15,7 +15,7 @@ use super::{
     picture::{Finish, Picture, Sampler},
     point::{Affine, Blur, Copy, Pool},
     simd::Isa,
-    winograd::{After, BLOCK, Layer, Winograd},
+    winograd::{After, BLOCK, Layer, Scratch, Winograd},
 };
 
 /// Rows that a thread takes at once where work is in rows.
@@ -172,6 +172,7 @@ impl<S: Isa> Plan<S> {
             (unit < units).then_some(if this.reversed() { units - 1 - unit } else { unit })
         };
         let work = |barrier: &Barrier| {
+            let mut scratch = Scratch::new();
             for (number, ((to, work), next)) in this.work.iter().zip(&next).enumerate() {
                 let units = this.units(work, *to, &sized.maps);
                 while let Some(unit) = unit(next, units) {
@@ -182,7 +183,7 @@ impl<S: Isa> Plan<S> {
                         if unit == 0 && this.layout.begins(*to, number) {
                             sized.maps[to.0].clear_border();
                         }
-                        this.unit(work, *to, unit, &sized.maps, picture);
+                        this.unit(work, *to, unit, &sized.maps, picture, &mut scratch);
                     }
                 }
                 // The next step reads what other threads wrote.
@@ -261,6 +262,7 @@ impl<S: Isa> Plan<S> {
         unit: usize,
         maps: &[Map],
         picture: Picture<'_>,
+        scratch: &mut Scratch,
     ) {
         let to = &maps[to.0];
         let rows = unit * ROWS..((unit + 1) * ROWS).min(to.height);
@@ -281,7 +283,7 @@ impl<S: Isa> Plan<S> {
                     let from = &maps[from.0];
                     let count = tiles(from);
                     let tiles = unit * count..((unit + 1) * count).min(from.tiles());
-                    layer.run(from, output(onto), tiles);
+                    layer.run(from, output(onto), tiles, scratch);
                 }
                 Work::Gemm { from, layer, onto } => {
                     let from = &maps[from.0];

@@ -20,7 +20,7 @@ use super::{
     },
     map::{Aligned, Map, Place, Shape},
     output::Output,
-    winograd::{After, Layer, TILE, Winograd},
+    winograd::{After, Layer, Scratch, TILE, Winograd},
     *,
 };
 
@@ -111,7 +111,10 @@ fn check_kernel<S: Isa>() {
         let to = map(outputs, &residual);
         let kernel = Winograd::<S>::new(&layer, Aligned::zeroed);
         // SAFETY: availability was asked for, and nobody else uses the maps.
-        unsafe { kernel.run(&from, Output::plain(&to, Some(&to)), 0..to.tiles()) };
+        unsafe {
+            let output = Output::plain(&to, Some(&to));
+            kernel.run(&from, output, 0..to.tiles(), &mut Scratch::new());
+        }
         let expected = expected(&layer, &input, &residual, height, width);
         let mut inside = 0.0;
         for (i, expected) in expected.iter().enumerate() {

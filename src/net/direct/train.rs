@@ -29,7 +29,7 @@ use super::{
     map::{Aligned, Map, Place, Shape},
     output::Output,
     simd::Isa,
-    winograd::{After, Correlation, Layer, TILE, Winograd},
+    winograd::{After, Correlation, Layer, Scratch, TILE, Winograd},
 };
 
 /// Tiles of a unit: so many that the weights are read for several of them, and so few that they
@@ -156,12 +156,13 @@ impl OnSet for Forward<'_> {
         let shared = Shared::of(&mut answer);
         spread(threads, cut.units(), |take| {
             let (mut from, to) = (cut.map::<S>(layer.inputs), cut.map::<S>(layer.outputs));
+            let mut scratch = Scratch::new();
             while let Some(number) = take() {
                 let unit = cut.unit(number);
                 from.fill::<S>(planes, &unit);
                 // SAFETY: the maps are this thread's, and units are disjoint.
                 unsafe {
-                    kernel.run(&from, Output::plain(&to, None), cut.tiles(&unit));
+                    kernel.run(&from, Output::plain(&to, None), cut.tiles(&unit), &mut scratch);
                     to.write::<S>(shared.start(), &unit);
                 }
             }
@@ -221,6 +222,7 @@ impl OnSet for Back<'_> {
         spread(threads, parts, |take| {
             let (mut from, mut slope) = (cut.map::<S>(inputs), cut.map::<S>(outputs));
             let to = kernel.as_ref().map(|_| cut.map::<S>(inputs));
+            let mut scratch = Scratch::new();
             while let Some(part) = take() {
                 let mut sum = correlation.as_ref().map(|of| Aligned::lent(of.len()));
                 for number in part * each..((part + 1) * each).min(units) {
@@ -233,7 +235,8 @@ impl OnSet for Back<'_> {
                     if let (Some(kernel), Some(to)) = (&kernel, &to) {
                         // SAFETY: the maps are this thread's, and units are disjoint.
                         unsafe {
-                            kernel.run(&slope, Output::plain(to, None), cut.tiles(&unit));
+                            let output = Output::plain(to, None);
+                            kernel.run(&slope, output, cut.tiles(&unit), &mut scratch);
                             to.write::<S>(shared.start(), &unit);
                         }
                     }

@@ -12,7 +12,7 @@
 //! transform of the inputs, the output transform's transpose of the gradient, a matrix product
 //! over the tiles for each point, and the weight transform's transpose at the end.
 
-use std::{cell::RefCell, marker::PhantomData, mem::MaybeUninit, ops::Range};
+use std::{marker::PhantomData, mem::MaybeUninit, ops::Range};
 
 use super::{
     map::{Aligned, Map},
@@ -200,15 +200,16 @@ pub(super) struct Winograd<S: Isa> {
     set: PhantomData<S>,
 }
 
-/// Scratch of one thread: transformed inputs and sums.
-struct Scratch {
+/// Scratch of one thread, lent for as long as it works: transformed inputs and sums.
+pub(super) struct Scratch {
     inputs: Aligned,
     sums: Aligned,
 }
 
-thread_local! {
-    static SCRATCH: RefCell<Scratch> =
-        RefCell::new(Scratch { inputs: Aligned::zeroed(0), sums: Aligned::zeroed(0) });
+impl Scratch {
+    pub(super) fn new() -> Self {
+        Self { inputs: Aligned::zeroed(0), sums: Aligned::zeroed(0) }
+    }
 }
 
 impl<S: Isa> Winograd<S> {
@@ -255,23 +256,26 @@ impl<S: Isa> Winograd<S> {
     /// No other thread may use these tiles of the output, nor write what they depend on in `from`
     /// and in the residual; `from` is not written to. The maps fit the layer and the instruction
     /// set, which this processor has.
-    pub(super) unsafe fn run(&self, from: &Map, output: Output<'_>, tiles: Range<usize>) {
+    pub(super) unsafe fn run(
+        &self,
+        from: &Map,
+        output: Output<'_>,
+        tiles: Range<usize>,
+        scratch: &mut Scratch,
+    ) {
         assert!(tiles.end <= from.tiles());
         assert!(from.channels == self.inputs && from.lanes == S::LANES && from.border > 0);
         output.check(self.outputs, [from.images, from.height, from.width], S::LANES);
-        SCRATCH.with_borrow_mut(|scratch| {
-            let grow = |memory: &mut Aligned, length: usize| {
-                if memory.len() < length {
-                    // Threads of training live for one convolution.
-                    *memory = Aligned::lent(length);
-                }
-            };
-            grow(&mut scratch.inputs, POINTS * self.input_step());
-            grow(&mut scratch.sums, POINTS * self.sum_step());
-            let (inputs, sums) = (scratch.inputs.pointer(), scratch.sums.pointer());
-            // SAFETY: the caller's promises, and scratch of this thread of sufficient size.
-            unsafe { S::enter(Run { layer: self, from, output, tiles, inputs, sums }) }
-        });
+        let grow = |memory: &mut Aligned, length: usize| {
+            if memory.len() < length {
+                *memory = Aligned::lent(length);
+            }
+        };
+        grow(&mut scratch.inputs, POINTS * self.input_step());
+        grow(&mut scratch.sums, POINTS * self.sum_step());
+        let (inputs, sums) = (scratch.inputs.pointer(), scratch.sums.pointer());
+        // SAFETY: the caller's promises, and scratch of sufficient size.
+        unsafe { S::enter(Run { layer: self, from, output, tiles, inputs, sums }) }
     }
 }
 
