@@ -120,7 +120,8 @@ fn report(
             Some(expected) => {
                 let differences = peer.answer()?.into_iter().zip(expected);
                 let worst = differences.map(|(a, b)| f64::from(a - b).abs()).fold(0.0, f64::max);
-                format!("{worst:.1e}")
+                let largest = expected.iter().map(|value| value.abs()).fold(0.0, f32::max);
+                format!("{:.1e}", worst / f64::from(largest))
             }
             None => "-".to_owned(),
         };

@@ -158,14 +158,15 @@ impl Model {
     /// # Errors
     /// [`Error::Model`] if tensors are missing or of another shape.
     pub fn on(&self, device: &Device) -> Result<Box<dyn Generator>> {
-        let network = self.trainable(device)?;
+        let network = Box::new(self.trainable(device)?);
         // On the CPU our own kernels are many times faster than Burn's.
-        if *device == Device::flex()
-            && let Some(direct) = Direct::of(&network)
-        {
-            return Ok(Box::new(direct));
+        if *device != Device::flex() {
+            return Ok(network);
         }
-        Ok(Box::new(network))
+        match Direct::of(network) {
+            Ok(direct) => Ok(Box::new(direct)),
+            Err(network) => Ok(network),
+        }
     }
 }
 

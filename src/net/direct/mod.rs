@@ -149,31 +149,48 @@ pub struct Direct {
     plan: Mutex<Box<dyn Runner>>,
     threads: usize,
     scale: usize,
+    about: About,
+}
+
+/// What the steps do not say.
+#[derive(Clone, Copy)]
+struct About {
     takes_mask: bool,
     reach: Reach,
     parameters: usize,
 }
 
 impl Direct {
-    /// The same network on the fastest instruction set and all threads of the pool; `None` if
-    /// it has layers that this path does not know.
-    #[must_use]
-    pub fn of(network: &Network) -> Option<Self> {
+    /// The same network on the fastest instruction set and all threads of the pool. Its own
+    /// weights are given up before they are laid out anew, which for the largest is much memory.
+    ///
+    /// # Errors
+    /// The network as it was, if it has layers that this path does not know.
+    pub fn of(network: Box<Network>) -> Result<Self, Box<Network>> {
+        let Some(graph) = network.graph() else { return Err(network) };
+        let about = Self::about(&network);
+        drop(network);
         let set = InstructionSet::available()[0];
-        Self::on(network, set, rayon::current_num_threads())
+        Ok(Self { about, ..Self::with(graph, set, rayon::current_num_threads()) })
     }
 
-    /// The same network on a chosen instruction set and number of threads.
+    /// The same network on a chosen instruction set and number of threads; `None` if it has layers
+    /// that this path does not know.
     ///
     /// # Panics
     /// If this processor does not have the instruction set.
     #[must_use]
     pub fn on(network: &Network, set: InstructionSet, threads: usize) -> Option<Self> {
-        let mut direct = Self::with(network.graph()?, set, threads);
-        direct.takes_mask = network.takes_mask();
-        direct.reach = network.reach();
-        direct.parameters = network.parameters();
-        Some(direct)
+        let about = Self::about(network);
+        Some(Self { about, ..Self::with(network.graph()?, set, threads) })
+    }
+
+    fn about(network: &Network) -> About {
+        About {
+            takes_mask: network.takes_mask(),
+            reach: network.reach(),
+            parameters: network.parameters(),
+        }
     }
 
     /// A network of which nothing but its steps is known: it is taken to look everywhere.
@@ -185,9 +202,7 @@ impl Direct {
         Self {
             threads,
             scale: graph.scale,
-            takes_mask: false,
-            reach: Reach::Whole,
-            parameters: graph.parameters(),
+            about: About { takes_mask: false, reach: Reach::Whole, parameters: graph.parameters() },
             plan: Mutex::new(set.run(Planned(graph))),
         }
     }
@@ -225,15 +240,15 @@ impl Generator for Direct {
     }
 
     fn takes_mask(&self) -> bool {
-        self.takes_mask
+        self.about.takes_mask
     }
 
     fn reach(&self) -> Reach {
-        self.reach
+        self.about.reach
     }
 
     fn parameters(&self) -> usize {
-        self.parameters
+        self.about.parameters
     }
 
     fn kernels(&self) -> String {

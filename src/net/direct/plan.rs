@@ -165,6 +165,8 @@ impl<S: Isa> Plan<S> {
         let Some(sized) = &this.sized else { return };
         let picture = Picture { planes, height, width };
         let rows = answer.len() / (width * self.scale);
+        let units = self.work.iter().map(|(to, work)| this.units(work, *to, &sized.maps));
+        let threads = threads.clamp(1, units.max().unwrap_or(1).max(1));
         let answer = Answer(answer.as_mut_ptr());
         let next: Vec<AtomicUsize> = (0..=self.work.len()).map(|_| AtomicUsize::new(0)).collect();
         let unit = |next: &AtomicUsize, units: usize| {

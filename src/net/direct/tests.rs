@@ -447,7 +447,7 @@ fn another_size_before_changes_nothing() {
     // Maps of different sizes share memory: what one leaves behind must not be seen.
     for config in tiny() {
         let network = drawn(config);
-        let direct = Direct::of(&network).unwrap();
+        let direct = Direct::of(Box::new(network)).unwrap();
         let first = answer(&direct, 1, 21, 34);
         let _larger = answer(&direct, 1, 40, 37);
         assert!(first == answer(&direct, 1, 21, 34), "{config:?}");
