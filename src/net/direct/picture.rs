@@ -16,19 +16,21 @@ pub(super) struct Picture<'a> {
 /// Enlarges rows, with half-pixel centres and clamped edges.
 pub(super) struct Sampler {
     scale: usize,
-    /// For each position within an enlarged pixel: neighbours and their weights.
-    taps: Vec<Vec<(isize, f32)>>,
+    radius: usize,
+    /// For each position within an enlarged pixel: weights of the pixels around it, from `radius`
+    /// before to `radius` after.
+    taps: Vec<f32>,
 }
 
 impl Sampler {
     pub(super) fn new(scale: usize, interpolation: Interpolation) -> Self {
-        let radius = interpolation.radius() as isize;
+        let radius = interpolation.radius();
         let taps = |phase: usize| {
             let offset = (phase as f32 + 0.5) / scale as f32 - 0.5;
-            let weight = |shift: isize| (shift, interpolation.weight(shift as f32 - offset));
-            (-radius..=radius).map(weight).filter(|(_, weight)| *weight != 0.0).collect()
+            let weight = move |k| interpolation.weight(k as f32 - radius as f32 - offset);
+            (0..=2 * radius).map(weight)
         };
-        Self { scale, taps: (0..scale).map(taps).collect() }
+        Self { scale, radius, taps: (0..scale).flat_map(taps).collect() }
     }
 
     /// One enlarged row of one channel, from its left on. Beyond the picture it goes on with the
@@ -40,24 +42,34 @@ impl Sampler {
         mixed: &mut Vec<f32>,
         row: &mut [f32],
     ) {
-        let near = |position: usize, shift: isize, length: usize| {
-            position.saturating_add_signed(shift).min(length - 1)
-        };
-        // A position left of the first pixel saturates at it, as clamping wants.
+        let (scale, radius) = (self.scale, self.radius);
+        let side = 2 * radius + 1;
         let plane = &from.planes[channel * from.height * from.width..];
         mixed.clear();
-        mixed.resize(from.width, 0.0);
-        for (shift, weight) in &self.taps[y % self.scale] {
-            let line = near(y / self.scale, *shift, from.height) * from.width;
-            for (mixed, value) in mixed.iter_mut().zip(&plane[line..]) {
+        mixed.resize(row.len().div_ceil(scale).max(from.width) + 2 * radius, 0.0);
+        for (k, weight) in self.taps[y % scale * side..][..side].iter().enumerate() {
+            let line = (y / scale + k).saturating_sub(radius).min(from.height - 1) * from.width;
+            for (mixed, value) in mixed[radius..].iter_mut().zip(&plane[line..][..from.width]) {
                 *mixed += weight * value;
             }
         }
-        for (x, pixels) in row.chunks_mut(self.scale).enumerate() {
-            for (pixel, taps) in pixels.iter_mut().zip(&self.taps) {
-                let value =
-                    |(shift, weight): &(isize, f32)| weight * mixed[near(x, *shift, from.width)];
-                *pixel = taps.iter().map(value).sum();
+        let (first, last) = (mixed[radius], mixed[radius + from.width - 1]);
+        mixed[..radius].fill(first);
+        mixed[radius + from.width..].fill(last);
+        match radius {
+            0 => self.along::<1>(mixed, row),
+            1 => self.along::<3>(mixed, row),
+            _ => self.along::<5>(mixed, row),
+        }
+    }
+
+    /// Enlarges a row that goes on for `radius` pixels at both ends.
+    fn along<const SIDE: usize>(&self, from: &[f32], row: &mut [f32]) {
+        assert!(SIDE == 2 * self.radius + 1);
+        let taps = self.taps.as_chunks::<SIDE>().0;
+        for (around, pixels) in from.array_windows::<SIDE>().zip(row.chunks_mut(self.scale)) {
+            for (pixel, taps) in pixels.iter_mut().zip(taps) {
+                *pixel = (0..SIDE).map(|k| taps[k] * around[k]).sum();
             }
         }
     }
