@@ -33,8 +33,10 @@ struct Shipped {
 }
 
 /// The models in `models/`, whose cards stand beside them.
-const SHIPPED: [Shipped; 1] =
-    [Shipped { name: "starter", weights: include_bytes!("../../models/starter.safetensors") }];
+const SHIPPED: [Shipped; 2] = [
+    Shipped { name: "starter", weights: include_bytes!("../../models/starter.safetensors") },
+    Shipped { name: "fast-4x", weights: include_bytes!("../../models/fast-4x.safetensors") },
+];
 
 /// A checked set of weights and the network they are for.
 #[derive(Clone, Debug)]
