@@ -16,9 +16,8 @@ use crate::{
     model::Model,
     net::{
         NetworkConfig,
-        blocks::ActivationKind,
         enhancenet::{EnhanceNetConfig, EnhanceNetKind},
-        residual::{ResidualConfig, Upsampler},
+        residual::ResidualConfig,
         unet::UnetConfig,
     },
     settings::{self, Existing},
@@ -315,14 +314,7 @@ fn fresh(arguments: &Arguments) -> Result<NetworkConfig> {
         NetworkConfig::EnhanceNet(EnhanceNetConfig { kind, channels, blocks })
     };
     let config = match network.unwrap_or_default() {
-        Kind::Residual => residual(ResidualConfig {
-            channels: 48,
-            blocks: 8,
-            batch_norm: false,
-            activation: ActivationKind::PReluPerChannel,
-            upsampler: Upsampler::Direct,
-            scale: 4,
-        }),
+        Kind::Residual => residual(ResidualConfig::starter()),
         Kind::Srresnet => residual(ResidualConfig::srgan()),
         Kind::UnetSmall => unet(UnetConfig::small()),
         Kind::Unet => unet(UnetConfig::full()),

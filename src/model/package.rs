@@ -14,9 +14,9 @@
 use std::collections::HashMap;
 
 use burn::tensor::Device;
-use half::f16;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
+use super::tensors::Kind;
 use crate::net::{
     Network, NetworkConfig,
     blocks::ActivationKind,
@@ -131,14 +131,10 @@ pub(super) fn load(
     }
 }
 
+/// The numbers of a tensor, which [`config_of`] has found to be of either kind.
 fn floats(tensor: &TensorView<'_>) -> Vec<f32> {
-    let bytes = tensor.data();
-    match tensor.dtype() {
-        Dtype::F16 => {
-            bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
-        }
-        _ => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
-    }
+    let kind = if tensor.dtype() == Dtype::F16 { Kind::F16 } else { Kind::F32 };
+    kind.floats(tensor.data())
 }
 
 /// A weight file of a network, or a clause that says why there can be none.

@@ -13,6 +13,12 @@ use serde::{Deserialize, Serialize};
 
 use super::direct::{self, Beside, Filter, Graph, Value};
 
+/// Means of red, green and blue over ImageNet, which encoders and feature networks are trained with.
+pub const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+
+/// Standard deviations of red, green and blue over ImageNet.
+pub const IMAGENET_DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
+
 /// Convolution of stride 1 that keeps the size: zeros are read beyond the
 /// border. `kernel` is odd.
 #[must_use]

@@ -22,7 +22,10 @@ use burn::{
     },
 };
 
-use super::direct;
+use super::{
+    blocks::{IMAGENET_DEVIATION, IMAGENET_MEAN},
+    direct,
+};
 
 /// Which network, and whose training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -331,7 +334,7 @@ impl Features {
         let (mean, scale) = if caffe {
             ([123.0, 117.0, 104.0].map(|level| level / 255.0), [255.0; 3])
         } else {
-            ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225].map(|deviation: f32| 1.0 / deviation))
+            (IMAGENET_MEAN, IMAGENET_DEVIATION.map(|deviation| 1.0 / deviation))
         };
         let convolutions = backbone.convolutions();
         assert_eq!(convolutions.len(), weights.len(), "one pair of weights a convolution");

@@ -53,6 +53,19 @@ pub struct ResidualConfig {
 }
 
 impl ResidualConfig {
+    /// The lean one of the shipped `starter`: 8 blocks of 48, one pixel shuffle by 4.
+    #[must_use]
+    pub const fn starter() -> Self {
+        Self {
+            channels: 48,
+            blocks: 8,
+            batch_norm: false,
+            activation: ActivationKind::PReluPerChannel,
+            upsampler: Upsampler::Direct,
+            scale: 4,
+        }
+    }
+
     /// The generator of Ledig et al.: 16 blocks of 64, batch norm, `PReLU`,
     /// 9x9 head and tail, two doublings.
     #[must_use]
@@ -248,21 +261,10 @@ impl Generator for ResidualUpscaler {
 mod tests {
     use super::*;
 
-    fn starter() -> ResidualConfig {
-        ResidualConfig {
-            channels: 48,
-            blocks: 8,
-            batch_norm: false,
-            activation: ActivationKind::PReluPerChannel,
-            upsampler: Upsampler::Direct,
-            scale: 4,
-        }
-    }
-
     #[test]
     fn parameter_counts_are_those_of_the_papers_and_of_the_starter() {
         let device = Device::flex();
-        assert_eq!(starter().init(&device).parameters(), 375_840);
+        assert_eq!(ResidualConfig::starter().init(&device).parameters(), 375_840);
 
         // Ledig et al., counted by hand: convolutions with bias, batch norm
         // with scale and shift, one slope per PReLU.

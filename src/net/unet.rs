@@ -19,16 +19,15 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Generator, Reach,
-    blocks::{Interpolation, ShuffleUp, continued, conv, enlarge, normed, same_conv, zero},
+    blocks::{
+        IMAGENET_DEVIATION, IMAGENET_MEAN, Interpolation, ShuffleUp, continued, conv, enlarge,
+        normed, same_conv, zero,
+    },
     direct::{Beside, Filter, Graph, Value},
 };
 
 /// The encoder halves a picture this many times.
 const HALVINGS: u32 = 5;
-
-/// Means and standard deviations of ImageNet, which encoders are trained with.
-const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// Shape of a [`Unet`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -296,8 +295,8 @@ impl Unet {
     pub(super) fn graph(&self) -> Option<Graph> {
         let inputs = 3 + usize::from(self.mask);
         let normal = || {
-            let deviations = DEVIATION.iter().chain(&[1.0]).take(inputs);
-            let means = MEAN.iter().chain(&[0.0]).take(inputs);
+            let deviations = IMAGENET_DEVIATION.iter().chain(&[1.0]).take(inputs);
+            let means = IMAGENET_MEAN.iter().chain(&[0.0]).take(inputs);
             let addends = means.zip(deviations.clone()).map(|(mean, deviation)| -mean / deviation);
             (deviations.map(|deviation| 1.0 / deviation).collect(), addends.collect())
         };
@@ -349,7 +348,7 @@ fn normalised(input: Tensor<4>) -> Tensor<4> {
         let values: Vec<f32> = values.into_iter().chain([rest]).take(channels).collect();
         Tensor::<4>::from_data(TensorData::new(values, [1, channels, 1, 1]), &device).cast(dtype)
     };
-    (input - constant(MEAN, 0.0)) / constant(DEVIATION, 1.0)
+    (input - constant(IMAGENET_MEAN, 0.0)) / constant(IMAGENET_DEVIATION, 1.0)
 }
 
 impl Generator for Unet {
