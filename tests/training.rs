@@ -367,6 +367,7 @@ fn residual(batch_norm: bool) -> NetworkConfig {
         activation: ActivationKind::PRelu,
         upsampler: Upsampler::SubPixel,
         scale: 2,
+        stride: 1,
     })
 }
 

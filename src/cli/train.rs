@@ -269,6 +269,8 @@ enum Kind {
     /// Residual blocks, one pixel shuffle, added to the bilinear enlargement
     #[default]
     Residual,
+    /// The same at half the size of the picture, which it keeps
+    Restorer,
     /// SRResNet: 16 blocks of 64 channels with batch normalisation
     Srresnet,
     /// U-Net of a size to ship
@@ -315,6 +317,7 @@ fn fresh(arguments: &Arguments) -> Result<NetworkConfig> {
     };
     let config = match network.unwrap_or_default() {
         Kind::Residual => residual(ResidualConfig::starter()),
+        Kind::Restorer => residual(ResidualConfig::restorer()),
         Kind::Srresnet => residual(ResidualConfig::srgan()),
         Kind::UnetSmall => unet(UnetConfig::small()),
         Kind::Unet => unet(UnetConfig::full()),

@@ -225,10 +225,9 @@ mod tests {
         };
         let device = Device::flex();
         let residual = |batch_norm, activation, upsampler| {
-            let (channels, blocks, scale) = (4, 2, 2);
-            let config =
-                ResidualConfig { channels, blocks, batch_norm, activation, upsampler, scale };
-            NetworkConfig::Residual(config)
+            let usual =
+                ResidualConfig { channels: 4, blocks: 2, scale: 2, ..ResidualConfig::starter() };
+            NetworkConfig::Residual(ResidualConfig { batch_norm, activation, upsampler, ..usual })
         };
         let unet = UnetConfig { width: 4, blocks: [1; 4], batch_norm: true, scale: 1, mask: true };
         let plain = EnhanceNetConfig { kind: EnhanceNetKind::Plain, channels: 4, blocks: 1 };
@@ -236,6 +235,7 @@ mod tests {
             residual(true, ActivationKind::PRelu, Upsampler::SubPixel),
             residual(false, ActivationKind::LeakyRelu { slope: 0.2 }, Upsampler::Direct),
             residual(false, ActivationKind::PReluPerChannel, Upsampler::Direct),
+            NetworkConfig::Residual(ResidualConfig { channels: 4, ..ResidualConfig::restorer() }),
             NetworkConfig::Unet(unet),
             NetworkConfig::EnhanceNet(plain),
             NetworkConfig::SrganKeras,

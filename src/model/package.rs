@@ -105,6 +105,7 @@ fn from_words(metadata: &HashMap<String, String>) -> Result<NetworkConfig, Strin
         activation: ActivationKind::PReluPerChannel,
         upsampler: Upsampler::Direct,
         scale: number("scale")?,
+        stride: 1,
     }))
 }
 

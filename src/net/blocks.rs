@@ -151,6 +151,15 @@ pub fn continued(input: Tensor<4>, [left, right, top, bottom]: [usize; 4]) -> Te
     along(along(input, 3, left, right), 2, top, bottom)
 }
 
+/// A map continued to the right and below by its outermost column and row until both sides are
+/// multiples of a number.
+#[must_use]
+pub fn continued_to(input: Tensor<4>, multiple: usize) -> Tensor<4> {
+    let [_, _, height, width] = input.dims();
+    let missing = |side: usize| side.next_multiple_of(multiple) - side;
+    continued(input, [0, missing(width), 0, missing(height)])
+}
+
 /// Each pixel `times` by `times` times: nearest-neighbour enlargement.
 #[must_use]
 pub fn repeated(input: Tensor<4>, times: usize) -> Tensor<4> {

@@ -63,6 +63,12 @@ pub trait Generator: Send {
     /// How far it looks.
     fn reach(&self) -> Reach;
 
+    /// Side in input pixels of the squares that it puts together: a window of a picture gives the
+    /// numbers of the whole picture only if it begins at multiples of it.
+    fn grid(&self) -> u32 {
+        1
+    }
+
     /// Trainable numbers, and the running ones of batch normalisation.
     fn parameters(&self) -> usize;
 
@@ -225,6 +231,10 @@ impl Generator for Network {
 
     fn reach(&self) -> Reach {
         self.generator().reach()
+    }
+
+    fn grid(&self) -> u32 {
+        self.generator().grid()
     }
 
     fn parameters(&self) -> usize {

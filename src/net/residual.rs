@@ -7,7 +7,10 @@
 
 use burn::{
     module::Module,
-    nn::{BatchNorm, BatchNormConfig, PixelShuffle, PixelShuffleConfig, conv::Conv2d},
+    nn::{
+        BatchNorm, BatchNormConfig, PaddingConfig2d, PixelShuffle, PixelShuffleConfig,
+        conv::{Conv2d, Conv2dConfig},
+    },
     tensor::{Device, Tensor},
 };
 use serde::{Deserialize, Serialize};
@@ -15,8 +18,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     Generator, Reach,
     blocks::{
-        Activation, ActivationKind, Interpolation, ResidualBlock, conv, normed, onto_bilinear,
-        same_conv, zero,
+        Activation, ActivationKind, Interpolation, ResidualBlock, continued_to, conv, enlarge,
+        normed, onto_bilinear, same_conv, zero,
     },
     direct::{Beside, Filter, Graph},
 };
@@ -26,7 +29,8 @@ use super::{
 #[serde(rename_all = "snake_case")]
 pub enum Upsampler {
     /// 3x3 head; one 3x3 convolution to `3 * scale²` channels and one pixel
-    /// shuffle, added to the bilinear enlargement of the input.
+    /// shuffle, added to the bilinear enlargement of the input. With a stride
+    /// the head is wider and the shuffle makes up for it.
     Direct,
     /// As Ledig et al.: 9x9 head with activation; per doubling a 3x3
     /// convolution to four times the channels, a pixel shuffle by two and an
@@ -50,6 +54,21 @@ pub struct ResidualConfig {
     pub upsampler: Upsampler,
     /// Output size over input size.
     pub scale: usize,
+    /// How many times smaller than the input the features are: 1, 2 or 4. More is for networks
+    /// that hardly enlarge: much of the picture is seen at little work (as by K. Zhang et al.,
+    /// "`FFDNet`", 2018). Above 1, the head is a convolution of this stride, `2 * stride + 1` wide;
+    /// only for [`Upsampler::Direct`].
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub stride: usize,
+}
+
+const fn one() -> usize {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_one(value: &usize) -> bool {
+    *value == 1
 }
 
 impl ResidualConfig {
@@ -63,7 +82,14 @@ impl ResidualConfig {
             activation: ActivationKind::PReluPerChannel,
             upsampler: Upsampler::Direct,
             scale: 4,
+            stride: 1,
         }
+    }
+
+    /// As the starter, at half the size of a picture that keeps its own: for noise, JPEG and blur.
+    #[must_use]
+    pub const fn restorer() -> Self {
+        Self { scale: 1, stride: 2, ..Self::starter() }
     }
 
     /// The generator of Ledig et al.: 16 blocks of 64, batch norm, `PReLU`,
@@ -77,14 +103,21 @@ impl ResidualConfig {
             activation: ActivationKind::PRelu,
             upsampler: Upsampler::SubPixel,
             scale: 4,
+            stride: 1,
         }
     }
 
     /// Why there can be no such network.
     pub(super) fn check(&self) -> Result<(), &'static str> {
         let scale = match self.upsampler {
-            Upsampler::Direct => (1..=16).contains(&self.scale),
-            Upsampler::SubPixel => self.scale.is_power_of_two() && self.scale <= 16,
+            Upsampler::Direct => {
+                [1, 2, 4].contains(&self.stride)
+                    && (1..=16).contains(&self.scale)
+                    && self.scale * self.stride <= 16
+            }
+            Upsampler::SubPixel => {
+                self.stride == 1 && self.scale.is_power_of_two() && self.scale <= 16
+            }
         };
         let sound = scale && (1..=1024).contains(&self.channels) && self.blocks <= 256;
         if sound { Ok(()) } else { Err("its channels, blocks or scale are out of range") }
@@ -93,15 +126,20 @@ impl ResidualConfig {
     /// A network whose weights are still to be drawn or read.
     #[must_use]
     pub fn init(&self, device: &Device) -> ResidualUpscaler {
-        let Self { channels, activation, scale, .. } = *self;
+        let Self { channels, activation, scale, stride, .. } = *self;
         let (head, head_activation, upsample, tail) = match self.upsampler {
             Upsampler::Direct => {
+                let factor = stride * scale;
                 let stage = UpsampleStage {
-                    conv: same_conv(channels, 3 * scale * scale, 3, device),
-                    shuffle: PixelShuffleConfig::new(scale).init(),
+                    conv: same_conv(channels, 3 * factor * factor, 3, device),
+                    shuffle: PixelShuffleConfig::new(factor).init(),
                     activation: None,
                 };
-                (same_conv(3, channels, 3, device), None, vec![stage], None)
+                let head = Conv2dConfig::new([3, channels], [2 * stride + 1; 2])
+                    .with_stride([stride; 2])
+                    .with_padding(PaddingConfig2d::Explicit(stride, stride, stride, stride))
+                    .init(device);
+                (head, None, vec![stage], None)
             }
             Upsampler::SubPixel => {
                 let stage = || UpsampleStage {
@@ -128,6 +166,7 @@ impl ResidualConfig {
             upsample,
             tail,
             scale,
+            stride,
         }
     }
 }
@@ -152,6 +191,7 @@ pub struct ResidualUpscaler {
     /// Without a tail the result is added to the enlarged input.
     tail: Option<Conv2d>,
     scale: usize,
+    stride: usize,
 }
 
 impl ResidualUpscaler {
@@ -169,7 +209,7 @@ impl ResidualUpscaler {
 
     /// Its steps for the CPU path; `None` if weights cannot be read.
     pub(super) fn graph(&self) -> Option<Graph> {
-        let mut graph = Graph::new(3, 1);
+        let mut graph = Graph::new(3, self.stride);
         let picture = graph.picture(vec![1.0; 3], vec![0.0; 3]);
         let mut head = Filter::of(&self.head)?;
         if let Some(activation) = &self.head_activation {
@@ -187,7 +227,7 @@ impl ResidualUpscaler {
             let [stage] = &self.upsample[..] else { return None };
             let features = graph.conv(features, Filter::of(&stage.conv)?, Beside::NOTHING);
             let onto = Some(Interpolation::Bilinear);
-            return Some(graph.finished(features, self.scale, self.scale, onto));
+            return Some(graph.finished(features, self.scale, self.stride * self.scale, onto));
         };
         for stage in &self.upsample {
             let (mut filter, factor) = (Filter::of(&stage.conv)?, stage.shuffle.upscale_factor);
@@ -202,7 +242,10 @@ impl ResidualUpscaler {
 }
 
 impl Generator for ResidualUpscaler {
+    /// Any size: to multiples of the stride the picture is continued by its last row and column.
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        let [_, _, height, width] = input.dims();
+        let input = continued_to(input, self.stride);
         let mut features = conv(&self.head, input.clone());
         if let Some(activation) = &self.head_activation {
             features = activation.forward(features);
@@ -213,7 +256,13 @@ impl Generator for ResidualUpscaler {
         }
         features = skip + normed(self.body_norm.as_ref(), conv(&self.body_conv, features));
         if let (None, [stage]) = (&self.tail, &self.upsample[..]) {
-            return onto_bilinear(conv(&stage.conv, features), input, self.scale);
+            let features = conv(&stage.conv, features);
+            if self.stride == 1 {
+                return onto_bilinear(features, input, self.scale);
+            }
+            let answer = stage.shuffle.forward(features)
+                + enlarge(input, self.scale, Interpolation::Bilinear);
+            return answer.narrow(2, 0, height * self.scale).narrow(3, 0, width * self.scale);
         }
         for stage in &self.upsample {
             features = stage.shuffle.forward(conv(&stage.conv, features));
@@ -239,6 +288,12 @@ impl Generator for ResidualUpscaler {
     /// enlarged `r` times adds that over `r`.
     fn reach(&self) -> Reach {
         let radius = |conv: &Conv2d| (conv.kernel_size[0] / 2) as f64;
+        if self.stride > 1 {
+            // From a corner of its square, over the squares around it, and beyond them by the head.
+            let squares = 2 * self.body.len() + 2;
+            let reach = self.stride - 1 + squares * self.stride + self.head.kernel_size[0] / 2;
+            return Reach::Pixels(reach as u32);
+        }
         let mut reach = radius(&self.head) + radius(&self.body_conv);
         reach += 2.0 * self.body.len() as f64; // two 3x3 convolutions a block
         let mut enlarged = 1.0;
@@ -252,6 +307,10 @@ impl Generator for ResidualUpscaler {
         Reach::Pixels(reach.ceil() as u32)
     }
 
+    fn grid(&self) -> u32 {
+        self.stride as u32
+    }
+
     fn parameters(&self) -> usize {
         self.num_params()
     }
@@ -259,6 +318,8 @@ impl Generator for ResidualUpscaler {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::TensorData;
+
     use super::*;
 
     #[test]
@@ -304,6 +365,7 @@ mod tests {
             activation: ActivationKind::LeakyRelu { slope: 0.2 },
             upsampler,
             scale: 4,
+            stride: 1,
         };
         for (upsampler, expected) in [(Upsampler::Direct, 7), (Upsampler::SubPixel, 12)] {
             let network = small(upsampler).init(&device);
@@ -326,6 +388,45 @@ mod tests {
                 .unwrap();
             assert!(furthest as u32 <= expected, "{upsampler:?} reaches {furthest}");
             assert!(furthest as u32 + 1 >= expected, "{upsampler:?} reaches only {furthest}");
+        }
+    }
+
+    #[test]
+    fn a_strided_one_keeps_any_size_and_reaches_as_far_as_it_says() {
+        let device = Device::flex();
+        for (stride, scale) in [(2, 1), (2, 2), (4, 1)] {
+            let config = ResidualConfig {
+                channels: 4,
+                blocks: 1,
+                stride,
+                scale,
+                ..ResidualConfig::starter()
+            };
+            let network = config.init(&device);
+            let Reach::Pixels(reach) = network.reach() else { panic!() };
+            let odd = Tensor::<4>::zeros([1, 3, 13, 7], &device);
+            assert_eq!(network.forward(odd).dims(), [1, 3, 13 * scale, 7 * scale]);
+            let fresh = network.clone().starting_from_bilinear();
+            let ramp = (0..3 * 91).map(|i| i as f32 / 300.0).collect::<Vec<_>>();
+            let ramp = Tensor::from_data(TensorData::new(ramp, [1, 3, 13, 7]), &device);
+            let expected = enlarge(ramp.clone(), scale, Interpolation::Bilinear);
+            let apart = (fresh.forward(ramp) - expected).abs().max().into_scalar::<f32>();
+            assert!(apart < 1e-6, "{apart}");
+
+            let wide = 2 * reach as usize + 16;
+            let mut seen = 0;
+            for centre in reach as usize + 4..reach as usize + 8 {
+                let input = Tensor::<4>::zeros([1, 3, 1, wide], &device) + 0.5;
+                let spot = Tensor::<4>::zeros([1, 3, 1, 1], &device) + 50.0;
+                let changed =
+                    input.clone().slice_assign([0..1, 0..3, 0..1, centre..centre + 1], spot);
+                let difference = (network.forward(changed) - network.forward(input)).abs();
+                let values = difference.into_data().try_into_vec::<f32>().unwrap();
+                let far = |i: usize| (i % (wide * scale) / scale).abs_diff(centre);
+                let changed = (0..values.len()).filter(|i| values[*i] > 0.0);
+                seen = seen.max(changed.map(far).max().unwrap());
+            }
+            assert!(seen <= reach as usize && seen + stride >= reach as usize, "{seen} of {reach}");
         }
     }
 }

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Generator, Reach,
     blocks::{
-        IMAGENET_DEVIATION, IMAGENET_MEAN, Interpolation, ShuffleUp, continued, conv, enlarge,
+        IMAGENET_DEVIATION, IMAGENET_MEAN, Interpolation, ShuffleUp, continued_to, conv, enlarge,
         normed, same_conv, zero,
     },
     direct::{Beside, Filter, Graph, Value},
@@ -355,8 +355,7 @@ impl Generator for Unet {
     /// Any size: to multiples of 32 the picture is continued by its last row and column.
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
         let [_, _, height, width] = input.dims();
-        let missing = |side: usize| side.next_multiple_of(1 << HALVINGS) - side;
-        let padded = continued(input, [0, missing(width), 0, missing(height)]);
+        let padded = continued_to(input, 1 << HALVINGS);
         let [first, second, third, fourth, deepest] = self.encode(padded.clone());
         let middle = relu(normed(self.norm.as_ref(), deepest));
         let middle = relu(conv(&self.middle2, relu(conv(&self.middle1, middle))));
@@ -391,6 +390,10 @@ impl Generator for Unet {
     /// In truth a thousand pixels or so, and in steps of 32: no halo is worth that.
     fn reach(&self) -> Reach {
         Reach::Whole
+    }
+
+    fn grid(&self) -> u32 {
+        1 << HALVINGS
     }
 
     fn parameters(&self) -> usize {

@@ -5,6 +5,11 @@
 //! touches the border of the picture ends there, so that the network pads as
 //! it does for the whole picture; on its other sides it holds a margin of real
 //! neighbours that the result does not use.
+//!
+//! A network that works on a smaller grid of squares sees the same squares in a
+//! window as in the whole picture only if the window begins where one begins:
+//! at a multiple of `grid`. The last windows of a row may then be larger, by
+//! less than that.
 
 use crate::rect::Rect;
 
@@ -26,29 +31,36 @@ struct Span {
 
 /// The smallest tile side for a margin: some core must remain.
 #[must_use]
-pub const fn smallest_tile(margin: u32) -> u32 {
-    2 * margin + 16
+pub const fn smallest_tile(margin: u32, grid: u32) -> u32 {
+    2 * margin + if grid > 16 { grid } else { 16 }
 }
 
 /// The smallest window that cuts a length into no more pieces than `tile` does, so that
 /// neighbours share their margins only.
 #[must_use]
-pub const fn balanced(length: u32, tile: u32, margin: u32) -> u32 {
+pub const fn balanced(length: u32, tile: u32, margin: u32, grid: u32) -> u32 {
     if length <= tile {
         return length;
     }
+    // From one window to the next, in whole squares; the last one may begin earlier.
+    let step = (tile - 2 * margin) / grid * grid;
+    let count = (length + 2 * margin).saturating_sub(2 * tile).div_ceil(step) + 2;
     let inner = length - 2 * margin;
-    inner.div_ceil(inner.div_ceil(tile - 2 * margin)) + 2 * margin
+    let squares = inner.saturating_sub(2 * (grid - 1)).div_ceil(count * grid);
+    let squares = if squares == 0 { 1 } else { squares };
+    let rest = inner.saturating_sub(count * squares * grid).div_ceil(2);
+    let window = 2 * margin + squares * grid + rest;
+    if window < tile { window } else { tile }
 }
 
 /// Tiles in reading order.
 ///
-/// `tile` is width and height of a window, each at least [`smallest_tile`]`(margin)` or the
+/// `tile` is width and height of a window, each at least [`smallest_tile`] or the
 /// picture's own; a picture that is smaller in a direction is not cut in it.
 #[must_use]
-pub fn plan(width: u32, height: u32, tile: (u32, u32), margin: u32) -> Vec<Tile> {
-    let columns = spans(width, tile.0, margin);
-    let rows = spans(height, tile.1, margin);
+pub fn plan(width: u32, height: u32, tile: (u32, u32), margin: u32, grid: u32) -> Vec<Tile> {
+    let columns = spans(width, tile.0, margin, grid);
+    let rows = spans(height, tile.1, margin, grid);
     let rect = |x: (u32, u32), y: (u32, u32)| Rect::spanning(x.0, y.0, x.1, y.1);
     rows.iter()
         .flat_map(|row| {
@@ -60,12 +72,13 @@ pub fn plan(width: u32, height: u32, tile: (u32, u32), margin: u32) -> Vec<Tile>
         .collect()
 }
 
-fn spans(length: u32, tile: u32, margin: u32) -> Vec<Span> {
+fn spans(length: u32, tile: u32, margin: u32, grid: u32) -> Vec<Span> {
     let mut spans = Vec::new();
     let mut start = 0;
     loop {
-        let left = start.min(length.saturating_sub(tile));
-        let right = (left + tile).min(length);
+        let last = length.saturating_sub(tile);
+        let left = start.min(last) / grid * grid;
+        let right = if start < last { left + tile } else { length };
         let begin = spans.last().map_or(0, |last: &Span| last.core.1);
         let end = if right == length { length } else { right - margin };
         spans.push(Span { window: (left, right), core: (begin, end) });
@@ -102,13 +115,15 @@ mod tests {
         #[test]
         fn cores_cover_every_pixel_once_and_have_their_margin(
             width in 1_u32..300, height in 1_u32..300, margin in 0_u32..20, extra in 0_u32..80,
+            grid in prop::sample::select(vec![1_u32, 2, 3, 32]),
         ) {
-            let tile = smallest_tile(margin) + extra;
-            let tiles = plan(width, height, (tile, tile), margin);
+            let tile = smallest_tile(margin, grid) + extra;
+            let tiles = plan(width, height, (tile, tile), margin, grid);
             let mut seen = vec![0_u8; (width * height) as usize];
             for Tile { window, core } in &tiles {
-                prop_assert_eq!(window.width, tile.min(width));
-                prop_assert_eq!(window.height, tile.min(height));
+                prop_assert!((tile..tile + grid).contains(&window.width) || window.width == width);
+                prop_assert!((tile..tile + grid).contains(&window.height) || window.height == height);
+                prop_assert!(window.x % grid == 0 && window.y % grid == 0);
                 prop_assert!(window.right() <= width && window.bottom() <= height);
                 // The margin is whole, or the picture ends.
                 prop_assert_eq!(core.grown_within(margin, width, height).intersection(window),
@@ -125,11 +140,12 @@ mod tests {
         #[test]
         fn balanced_windows_are_smaller_and_not_more(
             length in 1_u32..3000, margin in 0_u32..40, extra in 0_u32..400,
+            grid in prop::sample::select(vec![1_u32, 2, 32]),
         ) {
-            let tile = smallest_tile(margin) + extra;
-            let window = balanced(length, tile, margin);
+            let tile = smallest_tile(margin, grid) + extra;
+            let window = balanced(length, tile, margin, grid);
             prop_assert!(window <= tile);
-            let count = |tile| spans(length, tile, margin).len();
+            let count = |tile| spans(length, tile, margin, grid).len();
             prop_assert!(count(window) <= count(tile));
         }
 
@@ -145,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_picture_that_fits_is_one_tile() {
-        let tiles = plan(100, 60, (128, 128), 19);
+        let tiles = plan(100, 60, (128, 128), 19, 1);
         assert_eq!(tiles.len(), 1);
         assert_eq!(tiles[0].window, Rect::of_size(100, 60));
         assert_eq!(tiles[0].core, Rect::of_size(100, 60));

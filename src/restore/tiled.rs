@@ -78,7 +78,8 @@ pub struct Area {
 pub fn tiles(task: &Task<'_>, network: &dyn Generator) -> Result<Vec<Tile>> {
     let (width, height) = (task.source.width(), task.source.height());
     let margin = margin(task, network);
-    let smallest = plan::smallest_tile(margin);
+    let grid = network.grid();
+    let smallest = plan::smallest_tile(margin, grid);
     if task.tile < smallest {
         return Err(Error::Setting(format!(
             "a tile of {} is too small for this model, which needs {smallest} or more",
@@ -89,16 +90,16 @@ pub fn tiles(task: &Task<'_>, network: &dyn Generator) -> Result<Vec<Tile>> {
         network.reach() == Reach::Whole && u64::from(width) * u64::from(height) <= WHOLE_PIXELS;
     let side = |length: u32| match task.balanced {
         _ if whole => length.max(smallest),
-        true => plan::balanced(length, task.tile, margin),
+        true => plan::balanced(length, task.tile, margin, grid),
         false => task.tile,
     };
-    Ok(plan::plan(width, height, (side(width), side(height)), margin))
+    Ok(plan::plan(width, height, (side(width), side(height)), margin, grid))
 }
 
 /// The smallest tile that this task can be cut into.
 #[must_use]
 pub fn smallest_tile(task: &Task<'_>, network: &dyn Generator) -> u32 {
-    plan::smallest_tile(margin(task, network))
+    plan::smallest_tile(margin(task, network), network.grid())
 }
 
 /// Neighbours around a core: the network's halo, and what the resampling to
@@ -245,7 +246,7 @@ impl Runner<'_> {
 
     /// A tile in four, each with its own margin.
     fn pieces(&self, tile: Tile) -> Vec<Tile> {
-        let core = tile.core;
+        let (core, grid) = (tile.core, self.engine.network.grid());
         let halves = |start: u32, end: u32| {
             let middle = (start + end) / 2;
             if end - start < 2 * SMALLEST_PIECE {
@@ -259,7 +260,10 @@ impl Runner<'_> {
         for (top, bottom) in halves(core.y, core.bottom()) {
             for (left, right) in halves(core.x, core.right()) {
                 let core = Rect::spanning(left, top, right, bottom);
-                pieces.push(Tile { window: core.grown_within(self.margin, width, height), core });
+                let wide = core.grown_within(self.margin, width, height);
+                let (x, y) = (wide.x / grid * grid, wide.y / grid * grid);
+                let window = Rect::spanning(x, y, wide.right(), wide.bottom());
+                pieces.push(Tile { window, core });
             }
         }
         pieces
@@ -467,7 +471,11 @@ pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::blocks::{Interpolation, enlarge};
+    use crate::net::{
+        blocks::{Interpolation, enlarge},
+        residual::ResidualConfig,
+        slots,
+    };
     use crate::restore::Patch;
     use image::RgbImage;
     use std::cell::Cell;
@@ -579,6 +587,50 @@ mod tests {
     }
 
     #[test]
+    fn a_network_on_a_grid_sees_the_same_squares_in_tiles() {
+        let config = ResidualConfig { channels: 4, blocks: 1, ..ResidualConfig::restorer() };
+        let source = picture();
+        let source = source.crop_imm(0, 0, 149, 107);
+        let done = |tile: u32| {
+            // The same weights each time.
+            let network = slots::filled(config.init(&Device::flex()), &Device::flex(), |path| {
+                let length = slots::of(&config.init(&Device::flex()))
+                    .iter()
+                    .find(|slot| slot.path == path)?
+                    .len();
+                Some((0..length).map(|i| (i as f32 * 1.3).sin() * 0.2).collect())
+            });
+            let output = (source.width(), source.height());
+            let task = Task { source: &source, mask: None, output, tile, balanced: true };
+            let tiles = tiles(&task, &network).unwrap();
+            let (count, mut whole) = (tiles.len(), vec![f32::NAN; (149 * 107) as usize]);
+            let on_cpu = || -> Result<Box<dyn Generator>> { unreachable!("no tile fails") };
+            let engine = Engine {
+                network: Box::new(network),
+                device: Device::flex(),
+                model: "restorer",
+                on_cpu: &on_cpu,
+            };
+            run(&task, engine, tiles, &mut Notes::default(), &mut |area, _| {
+                for y in 0..area.area.height {
+                    let row = &area.planes[(y * area.area.width) as usize..];
+                    let start = ((area.area.y + y) * 149 + area.area.x) as usize;
+                    whole[start..][..area.area.width as usize]
+                        .copy_from_slice(&row[..area.area.width as usize]);
+                }
+                Ok(())
+            })
+            .unwrap();
+            (count, whole)
+        };
+        let (one, whole) = done(200);
+        let (many, tiled) = done(53);
+        assert!(one == 1 && many > 4, "{many}");
+        let worst = whole.iter().zip(&tiled).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-5, "{worst}");
+    }
+
+    #[test]
     fn a_tile_that_fails_is_done_in_pieces_then_on_the_cpu() {
         let expected = red(&SOUND, &SOUND, 200).0.unwrap();
         for failure in [Failure::NotANumber, Failure::Flat, Failure::Panic] {
@@ -609,7 +661,7 @@ mod tests {
             Task { source: &source, mask: None, output: (300, 220), tile: 64, balanced: false };
         assert_eq!(tiles(&task, &far).unwrap().len(), 1, "a small picture is run whole");
 
-        let tiles = plan::plan(150, 110, (64, 64), 8);
+        let tiles = plan::plan(150, 110, (64, 64), 8, 1);
         assert!(tiles.len() > 4);
         let on_cpu = || -> Result<Box<dyn Generator>> { Ok(Box::new(SOUND)) };
         let engine = Engine {
@@ -645,7 +697,7 @@ mod tests {
             model: "stub",
             on_cpu: &on_cpu,
         };
-        let tiles = plan::plan(163, 120, (64, 64), 8);
+        let tiles = plan::plan(163, 120, (64, 64), 8, 1);
         let starts: Vec<u32> = tiles.iter().map(|tile| tile.window.x).collect();
         assert!(
             starts.windows(3).any(|w| w[0] + 64 > w[2] && w[0] < w[1] && w[1] < w[2]),

@@ -157,6 +157,7 @@ pub struct Direct {
 struct About {
     takes_mask: bool,
     reach: Reach,
+    grid: u32,
     parameters: usize,
 }
 
@@ -189,6 +190,7 @@ impl Direct {
         About {
             takes_mask: network.takes_mask(),
             reach: network.reach(),
+            grid: network.grid(),
             parameters: network.parameters(),
         }
     }
@@ -202,7 +204,12 @@ impl Direct {
         Self {
             threads,
             scale: graph.scale,
-            about: About { takes_mask: false, reach: Reach::Whole, parameters: graph.parameters() },
+            about: About {
+                takes_mask: false,
+                reach: Reach::Whole,
+                grid: graph.multiple as u32,
+                parameters: graph.parameters(),
+            },
             plan: Mutex::new(set.run(Planned(graph))),
         }
     }
@@ -245,6 +252,10 @@ impl Generator for Direct {
 
     fn reach(&self) -> Reach {
         self.about.reach
+    }
+
+    fn grid(&self) -> u32 {
+        self.about.grid
     }
 
     fn parameters(&self) -> usize {

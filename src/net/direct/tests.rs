@@ -370,7 +370,12 @@ fn tiny() -> Vec<NetworkConfig> {
             activation,
             upsampler,
             scale,
+            stride: 1,
         }));
+    }
+    for (stride, scale) in [(2, 1), (2, 2), (4, 1)] {
+        let usual = ResidualConfig { channels: 20, blocks: 2, ..ResidualConfig::starter() };
+        configs.push(NetworkConfig::Residual(ResidualConfig { stride, scale, ..usual }));
     }
     for (scale, mask, batch_norm, width) in
         [(1, false, true, 4), (1, true, false, 12), (2, false, true, 8), (4, false, false, 16)]

@@ -429,9 +429,7 @@ mod tests {
         super::{super::residual::ResidualConfig, tests::noise},
         *,
     };
-    use crate::net::{
-        Generator as _, ResidualUpscaler, blocks::ActivationKind, residual::Upsampler, slots,
-    };
+    use crate::net::{Generator as _, ResidualUpscaler, slots};
 
     /// Images, inputs, outputs, height and width.
     const CASES: [[usize; 5]; 9] = [
@@ -626,14 +624,7 @@ mod tests {
 
     #[test]
     fn a_network_learns_as_with_burn() {
-        let config = ResidualConfig {
-            channels: 20,
-            blocks: 2,
-            batch_norm: false,
-            activation: ActivationKind::PReluPerChannel,
-            upsampler: Upsampler::Direct,
-            scale: 4,
-        };
+        let config = ResidualConfig { channels: 20, blocks: 2, ..ResidualConfig::starter() };
         let network = config.init(&Device::flex().autodiff());
         // In double precision all is Burn's.
         let expected = step(&network, DType::F64);

@@ -32,10 +32,37 @@ type Count = [u32; 2];
 /// Furthest that a mask may be grown, in pixels.
 const MOST_GROWTH: f32 = 64.0;
 
-/// One thing that happens to a picture.
+/// One thing that happens to a picture, or now and then.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// How often it happens, 0 to 1. Nothing is drawn for 1.
+    #[serde(default = "always", skip_serializing_if = "is_always")]
+    pub share: f32,
+    /// What happens.
+    #[serde(flatten)]
+    pub change: Change,
+}
+
+const fn always() -> f32 {
+    1.0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_always(share: &f32) -> bool {
+    *share >= 1.0
+}
+
+impl From<Change> for Step {
+    /// It happens each time.
+    fn from(change: Change) -> Self {
+        Self { share: 1.0, change }
+    }
+}
+
+/// What can happen to a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Step {
+pub enum Change {
     /// Gaussian blur.
     Blur {
         /// Standard deviation in pixels.
@@ -127,35 +154,36 @@ impl Recipe {
     /// One of [`NAMED`].
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
+        let after = |change: Change| Self { after: vec![change.into()], ..Self::default() };
         Some(match name {
             // What papers on super-resolution shrink by.
             "bicubic" => Self::default(),
             // C. Ledig et al., CVPR 2017, section 3: blurred, then shrunk.
-            "srgan" => Self { before: vec![Step::Blur { sigma: [1.0, 1.6] }], ..Self::default() },
+            "srgan" => {
+                Self { before: vec![Change::Blur { sigma: [1.0, 1.6] }.into()], ..Self::default() }
+            }
             // K. Zhang et al., "Designing a practical degradation model", ICCV 2021, in short:
             // blur, resizing, noise and JPEG in random order, twice, and JPEG at the end.
             "blind" => Self {
                 before: vec![
-                    Step::Blur { sigma: [0.2, 2.4] },
-                    Step::Resize { factor: [0.5, 1.2] },
-                    Step::Noise { sigma: [0.0, 0.08] },
-                    Step::Jpeg { quality: [40.0, 95.0] },
+                    Change::Blur { sigma: [0.2, 2.4] }.into(),
+                    Change::Resize { factor: [0.5, 1.2] }.into(),
+                    Change::Noise { sigma: [0.0, 0.08] }.into(),
+                    Change::Jpeg { quality: [40.0, 95.0] }.into(),
                 ],
                 shuffled: true,
                 rounds: 2,
                 after: vec![
-                    Step::Noise { sigma: [0.0, 0.03] },
-                    Step::Jpeg { quality: [40.0, 95.0] },
+                    Change::Noise { sigma: [0.0, 0.03] }.into(),
+                    Change::Jpeg { quality: [40.0, 95.0] }.into(),
                 ],
                 ..Self::default()
             },
-            "jpeg" => Self { after: vec![Step::Jpeg { quality: [5.0, 95.0] }], ..Self::default() },
-            "noise" => Self { after: vec![Step::Noise { sigma: [0.1, 0.5] }], ..Self::default() },
-            "watermark" => {
-                Self { after: vec![Step::Watermark(Watermark::default())], ..Self::default() }
-            }
-            "damage" => Self { after: vec![Step::Damage(Damage::default())], ..Self::default() },
-            "grey" => Self { after: vec![Step::Grey], ..Self::default() },
+            "jpeg" => after(Change::Jpeg { quality: [5.0, 95.0] }),
+            "noise" => after(Change::Noise { sigma: [0.1, 0.5] }),
+            "watermark" => after(Change::Watermark(Watermark::default())),
+            "damage" => after(Change::Damage(Damage::default())),
+            "grey" => after(Change::Grey),
             _ => return None,
         })
     }
@@ -181,7 +209,10 @@ impl Recipe {
             ));
         }
         let marked = self.after.iter().skip_while(|step| !step.marks());
-        if marked.into_iter().any(|step| matches!(step, Step::Blur { .. } | Step::Resize { .. })) {
+        if marked
+            .into_iter()
+            .any(|step| matches!(step.change, Change::Blur { .. } | Change::Resize { .. }))
+        {
             return Err(Error::Setting(
                 "a recipe has a blur or a resize after a watermark or damage: it must come before \
                  them, since it would carry them out of their mask"
@@ -289,6 +320,25 @@ fn draw(range: Range, rng: &mut Rng) -> f32 {
 }
 
 impl Step {
+    fn check(&self) -> Result<()> {
+        probability(self.share)?;
+        self.change.check()
+    }
+
+    /// Whether it makes a mask.
+    const fn marks(&self) -> bool {
+        self.change.marks()
+    }
+
+    fn apply(&self, canvas: &mut Canvas, rng: &mut Rng) -> Result<()> {
+        if self.share < 1.0 && rng.f32() >= self.share {
+            return Ok(());
+        }
+        self.change.apply(canvas, rng)
+    }
+}
+
+impl Change {
     fn check(&self) -> Result<()> {
         match self {
             Self::Blur { sigma } => rising(*sigma, 0.0, 100.0),
@@ -405,6 +455,24 @@ mod tests {
     }
 
     #[test]
+    fn a_step_happens_as_often_as_its_share() {
+        let text = "after = [{ kind = 'grey', share = 0.25 }, { kind = 'watermark', share = 0.5 }]";
+        let recipe: Recipe = toml::from_str(text).unwrap();
+        assert_eq!(toml::from_str::<Recipe>(&toml::to_string(&recipe).unwrap()).unwrap(), recipe);
+        let photo = RgbImage::from_pixel(24, 24, image::Rgb([200, 100, 50]));
+        let mut rng = Rng::with_seed(1);
+        let made: Vec<_> =
+            (0..2000).map(|_| recipe.apply(&photo, 1, &mut rng).unwrap().mask.unwrap()).collect();
+        let marked = made.iter().filter(|mask| mask.iter().any(|value| *value > 0)).count();
+        assert!((900..1100).contains(&marked), "{marked}");
+
+        let grey: Recipe = toml::from_str("after = [{ kind = 'grey', share = 0.25 }]").unwrap();
+        let changed =
+            (0..2000).filter(|_| grey.apply(&photo, 1, &mut rng).unwrap().picture != photo).count();
+        assert!((430..570).contains(&changed), "{changed}");
+    }
+
+    #[test]
     fn noise_has_the_strength_it_says() {
         let mut worse = RgbImage::from_pixel(128, 128, image::Rgb([128; 3]));
         noisy(&mut worse, 25.5, &mut Rng::with_seed(3));
@@ -427,6 +495,7 @@ mod tests {
             "after = [{ kind = 'damage', corners = [1, 5] }]",
             "after = [{ kind = 'damage', width = [0.0, 1.0] }]",
             "after = [{ kind = 'damage', kinds = [1, 6], folds = [0, 0] }]",
+            "after = [{ kind = 'grey', share = 1.5 }]",
         ] {
             let recipe: Recipe = toml::from_str(text).unwrap();
             assert!(recipe.check().is_err(), "{text}");
@@ -459,7 +528,7 @@ mod tests {
         let text = "after = [{ kind = 'resize', factor = [0.5, 0.5] }, { kind = 'watermark' }]";
         let mut recipe: Recipe = toml::from_str(text).unwrap();
         let plain = recipe.apply(&photo(), 2, &mut Rng::with_seed(4)).unwrap();
-        recipe.after.push(Step::Jpeg { quality: [50.0, 50.0] });
+        recipe.after.push(Change::Jpeg { quality: [50.0, 50.0] }.into());
         let packed = recipe.apply(&photo(), 2, &mut Rng::with_seed(4)).unwrap();
         assert_eq!(plain.picture.dimensions(), (48, 32));
         assert!(plain.mask == packed.mask && plain.picture != packed.picture);
@@ -543,7 +612,8 @@ mod tests {
                 shadowed: 0.0,
                 ..Watermark::default()
             };
-            let recipe = Recipe { after: vec![Step::Watermark(mark)], ..Recipe::default() };
+            let recipe =
+                Recipe { after: vec![Change::Watermark(mark).into()], ..Recipe::default() };
             let grey = RgbImage::from_pixel(400, 300, image::Rgb([100; 3]));
             let made = recipe.apply(&grey, 1, &mut Rng::with_seed(seed)).unwrap().picture;
             let (least, most) = made.iter().fold((255, 0), |(l, m), v| (l.min(*v), m.max(*v)));
@@ -596,7 +666,7 @@ mod tests {
 
         // Nothing drawn is an empty mask, which is not the same as none.
         let nothing = Damage { kinds: [0, 0], ..Damage::default() };
-        let recipe = Recipe { after: vec![Step::Damage(nothing)], ..Recipe::default() };
+        let recipe = Recipe { after: vec![Change::Damage(nothing).into()], ..Recipe::default() };
         let made = recipe.apply(&photo(), 1, &mut Rng::with_seed(2)).unwrap();
         assert!(made.picture == photo() && made.mask.unwrap().iter().all(|value| *value == 0));
     }
