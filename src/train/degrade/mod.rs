@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use fastrand::Rng;
-use image::{DynamicImage, GrayImage, Luma, RgbImage};
+use image::{DynamicImage, GrayImage, Luma, RgbImage, imageops};
 use serde::{Deserialize, Serialize};
 
 pub use self::{damage::Damage, watermark::Watermark};
@@ -82,6 +82,10 @@ pub enum Change {
     Jpeg {
         /// 1 to 100, as libjpeg counts.
         quality: Range,
+        /// How often the blocks of 8x8 pixels do not begin at the corner, as in a photo that was
+        /// cut after it was compressed, 0 to 1.
+        #[serde(default)]
+        shifted: f32,
     },
     /// Three equal channels of BT.601 luma.
     Grey,
@@ -169,17 +173,17 @@ impl Recipe {
                     Change::Blur { sigma: [0.2, 2.4] }.into(),
                     Change::Resize { factor: [0.5, 1.2] }.into(),
                     Change::Noise { sigma: [0.0, 0.08] }.into(),
-                    Change::Jpeg { quality: [40.0, 95.0] }.into(),
+                    Change::Jpeg { quality: [40.0, 95.0], shifted: 0.0 }.into(),
                 ],
                 shuffled: true,
                 rounds: 2,
                 after: vec![
                     Change::Noise { sigma: [0.0, 0.03] }.into(),
-                    Change::Jpeg { quality: [40.0, 95.0] }.into(),
+                    Change::Jpeg { quality: [40.0, 95.0], shifted: 0.0 }.into(),
                 ],
                 ..Self::default()
             },
-            "jpeg" => after(Change::Jpeg { quality: [5.0, 95.0] }),
+            "jpeg" => after(Change::Jpeg { quality: [5.0, 95.0], shifted: 0.0 }),
             "noise" => after(Change::Noise { sigma: [0.1, 0.5] }),
             "watermark" => after(Change::Watermark(Watermark::default())),
             "damage" => after(Change::Damage(Damage::default())),
@@ -344,7 +348,10 @@ impl Change {
             Self::Blur { sigma } => rising(*sigma, 0.0, 100.0),
             Self::Resize { factor } => rising(*factor, 0.05, 4.0),
             Self::Noise { sigma } => rising(*sigma, 0.0, 1.0),
-            Self::Jpeg { quality } => rising(*quality, 1.0, 100.0),
+            Self::Jpeg { quality, shifted } => {
+                rising(*quality, 1.0, 100.0)?;
+                probability(*shifted)
+            }
             Self::Grey => Ok(()),
             Self::Watermark(watermark) => watermark.check(),
             Self::Damage(damage) => damage.check(),
@@ -362,7 +369,7 @@ impl Change {
             Self::Blur { sigma } => {
                 let sigma = draw(sigma, rng);
                 if sigma >= 0.05 {
-                    *picture = image::imageops::blur(picture, sigma);
+                    *picture = imageops::blur(picture, sigma);
                 }
             }
             Self::Resize { factor } => {
@@ -372,8 +379,20 @@ impl Change {
                 *picture = resize_exact(picture, scaled(picture.width()), scaled(picture.height()));
             }
             Self::Noise { sigma } => noisy(picture, draw(sigma, rng) * 255.0, rng),
-            Self::Jpeg { quality } => {
-                *picture = compressed(picture, draw(quality, rng).round() as u8)?;
+            Self::Jpeg { quality, shifted } => {
+                let quality = draw(quality, rng).round() as u8;
+                // Chroma has blocks of 16x16 pixels.
+                let [left, top] = if shifted > 0.0 && rng.f32() < shifted {
+                    [rng.u32(..16), rng.u32(..16)]
+                } else {
+                    [0, 0]
+                };
+                let (width, height) = picture.dimensions();
+                let wide = RgbImage::from_fn(width + left, height + top, |x, y| {
+                    *picture.get_pixel(x.saturating_sub(left), y.saturating_sub(top))
+                });
+                let wide = compressed(&wide, quality)?;
+                *picture = imageops::crop_imm(&wide, left, top, width, height).to_image();
             }
             Self::Grey => {
                 for pixel in picture.pixels_mut() {
@@ -455,6 +474,21 @@ mod tests {
     }
 
     #[test]
+    fn shifted_blocks_begin_elsewhere() {
+        // Strong compression leaves a flat block flat, and a step stays where blocks meet.
+        let step = RgbImage::from_fn(64, 64, |x, _| image::Rgb([if x < 32 { 40 } else { 200 }; 3]));
+        let make = |shifted, seed| {
+            let text =
+                format!("after = [{{ kind = 'jpeg', quality = [5, 5], shifted = {shifted} }}]");
+            let recipe: Recipe = toml::from_str(&text).unwrap();
+            recipe.apply(&step, 1, &mut Rng::with_seed(seed)).unwrap().picture
+        };
+        assert!((0..8).all(|seed| make(0.0, seed) == make(0.0, 0)));
+        let others = (0..40).filter(|seed| make(0.5, *seed) != make(0.0, 0)).count();
+        assert!((10..30).contains(&others), "{others}");
+    }
+
+    #[test]
     fn a_step_happens_as_often_as_its_share() {
         let text = "after = [{ kind = 'grey', share = 0.25 }, { kind = 'watermark', share = 0.5 }]";
         let recipe: Recipe = toml::from_str(text).unwrap();
@@ -528,7 +562,7 @@ mod tests {
         let text = "after = [{ kind = 'resize', factor = [0.5, 0.5] }, { kind = 'watermark' }]";
         let mut recipe: Recipe = toml::from_str(text).unwrap();
         let plain = recipe.apply(&photo(), 2, &mut Rng::with_seed(4)).unwrap();
-        recipe.after.push(Change::Jpeg { quality: [50.0, 50.0] }.into());
+        recipe.after.push(Change::Jpeg { quality: [50.0, 50.0], shifted: 0.0 }.into());
         let packed = recipe.apply(&photo(), 2, &mut Rng::with_seed(4)).unwrap();
         assert_eq!(plain.picture.dimensions(), (48, 32));
         assert!(plain.mask == packed.mask && plain.picture != packed.picture);
