@@ -6,6 +6,7 @@ mod cli;
 mod engine;
 mod formats;
 mod layering;
+mod models;
 mod reference;
 mod support;
 mod training;

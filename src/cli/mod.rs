@@ -21,6 +21,7 @@ use crate::{
 mod degrade;
 mod devices;
 mod eval;
+mod models;
 mod train;
 mod upscale;
 
@@ -51,6 +52,9 @@ pub enum Command {
     Train(Box<train::Arguments>),
     /// Make a photo worse, as training does
     Degrade(degrade::Arguments),
+    /// List models, and write them to files
+    #[command(subcommand)]
+    Models(models::Arguments),
 }
 
 /// Runs a command; failures are printed as one sentence.
@@ -63,6 +67,7 @@ pub fn run(command: &Command) -> ExitCode {
         Command::Eval(arguments) => eval::run(arguments),
         Command::Train(arguments) => train::run(arguments),
         Command::Degrade(arguments) => degrade::run(arguments),
+        Command::Models(arguments) => models::run(arguments),
     }));
     match result.unwrap_or_else(|panic| Err(Error::Panic(panic_text(&*panic)))) {
         Ok(()) => ExitCode::SUCCESS,

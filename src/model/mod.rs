@@ -104,8 +104,34 @@ impl Model {
     /// [`Error::Model`] if its numbers cannot be read back from the device.
     pub fn of(name: &str, config: NetworkConfig, network: &Network) -> Result<Self> {
         let refused = |reason| Error::Model { name: name.to_owned(), reason };
-        let weights = package::bytes_of(&config, network).map_err(refused)?;
+        let weights = package::bytes_of(&config, network, false).map_err(refused)?;
         Self::from_bytes(name, weights.into())
+    }
+
+    /// The same weights rounded to 16 bit.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if one is too large for that.
+    pub fn halved(&self) -> Result<Self> {
+        let refused = |reason| Error::Model { name: self.name.clone(), reason };
+        let network = self.trainable(&Device::flex())?;
+        let weights = package::bytes_of(&self.config, &network, true).map_err(refused)?;
+        Self::from_bytes(&self.name, weights.into())
+    }
+
+    /// The same answers from a network with more blocks, to be trained further; see
+    /// [`NetworkConfig::deepened`].
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a network that cannot grow, [`Error::Model`].
+    pub fn deepened(&self, blocks: usize, seed: u64) -> Result<Self> {
+        let device = Device::flex();
+        device.seed(seed);
+        let (config, network) =
+            self.config.deepened(&self.trainable(&device)?, blocks, &device).map_err(|reason| {
+                Error::Setting(format!("{} cannot be deepened: {reason}", self.name))
+            })?;
+        Self::of(&self.name, config, &network)
     }
 
     /// Writes the weights to a file.
@@ -175,7 +201,8 @@ impl Model {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::Tensor;
+    use crate::net::slots;
+    use burn::tensor::{Tensor, TensorData};
 
     #[test]
     fn every_shipped_model_loads_on_the_cpu() {
@@ -220,7 +247,6 @@ mod tests {
             blocks::ActivationKind,
             enhancenet::{EnhanceNetConfig, EnhanceNetKind},
             residual::{ResidualConfig, Upsampler},
-            slots,
             unet::UnetConfig,
         };
         let device = Device::flex();
@@ -250,6 +276,47 @@ mod tests {
                 values.map(|value| value.into_data().try_into_vec().unwrap()).collect()
             };
             assert!(numbers(&network) == numbers(&read), "{config:?}");
+        }
+    }
+
+    #[test]
+    fn a_deepened_model_answers_the_same() {
+        let model = Model::find("fast-4x").unwrap();
+        let deeper = model.deepened(2, 7).unwrap();
+        assert_eq!(deeper.config().parameters(), model.config().parameters() + 2 * 18_528);
+        let device = Device::flex();
+        let ramp = (0..3 * 81).map(|i| (i as f32 * 0.31).sin().abs()).collect::<Vec<_>>();
+        let ramp = Tensor::from_data(TensorData::new(ramp, [1, 3, 9, 9]), &device);
+        let [before, after] =
+            [&model, &deeper].map(|m| m.trainable(&device).unwrap().forward(ramp.clone()));
+        assert!((before - after).abs().max().into_scalar::<f32>() == 0.0);
+        let network = deeper.trainable(&device).unwrap();
+        let new = slots::of(&network)
+            .into_iter()
+            .zip(slots::values(&network))
+            .find(|(slot, _)| slot.path == "body.5.conv1.weight")
+            .unwrap();
+        assert!(new.1.abs().max().into_scalar::<f32>() > 0.0, "it can learn");
+
+        let unet = NetworkConfig::Unet(crate::net::unet::UnetConfig::small());
+        let unet = Model::of("unet", unet, &unet.init(&device)).unwrap();
+        assert!(matches!(unet.deepened(1, 0), Err(Error::Setting(_))));
+    }
+
+    #[test]
+    fn halved_weights_are_half_as_long_and_nearly_the_same() {
+        let model = Model::find("fast-4x").unwrap();
+        let half = model.halved().unwrap();
+        assert_eq!(half.config(), model.config());
+        assert!(half.bytes().len() < model.bytes().len() / 2 + 10_000);
+        let numbers = |model: &Model| -> Vec<f32> {
+            let values = slots::values(&model.trainable(&Device::flex()).unwrap());
+            values.into_iter().flat_map(|v| v.into_data().try_into_vec().unwrap()).collect()
+        };
+        let (whole, halves) = (numbers(&model), numbers(&half));
+        assert!(whole != halves);
+        for (whole, half) in whole.iter().zip(halves) {
+            assert!((whole - half).abs() <= whole.abs() / 2048.0 + 1e-7, "{whole} {half}");
         }
     }
 

@@ -14,6 +14,7 @@
 use std::collections::HashMap;
 
 use burn::tensor::Device;
+use half::f16;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use super::tensors::Kind;
@@ -138,18 +139,36 @@ fn floats(tensor: &TensorView<'_>) -> Vec<f32> {
     kind.floats(tensor.data())
 }
 
-/// A weight file of a network, or a clause that says why there can be none.
-pub(super) fn bytes_of(config: &NetworkConfig, network: &Network) -> Result<Vec<u8>, String> {
+/// A weight file of a network in numbers of 32 or 16 bit, or a clause that says why there can be
+/// none.
+pub(super) fn bytes_of(
+    config: &NetworkConfig,
+    network: &Network,
+    half: bool,
+) -> Result<Vec<u8>, String> {
     let values = slots::values(network);
     let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
     for (slot, value) in slots::of(network).into_iter().zip(values) {
         let values = value.try_into_data().map_err(|error| error.to_string())?;
         let values = values.try_into_vec::<f32>().map_err(|error| format!("{error:?}"))?;
-        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let bytes = if half {
+            let halves = values.iter().map(|value| f16::from_f32(*value));
+            if halves
+                .clone()
+                .zip(&values)
+                .any(|(half, value)| value.is_finite() && !half.is_finite())
+            {
+                return Err(format!("{} holds a number that is too large for 16 bit", slot.path));
+            }
+            halves.flat_map(f16::to_le_bytes).collect()
+        } else {
+            values.iter().flat_map(|value| value.to_le_bytes()).collect()
+        };
         tensors.push((name_of(config, &slot.path), slot.shape, bytes));
     }
     let views = tensors.iter().map(|(name, shape, bytes)| {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
+        let kind = if half { Dtype::F16 } else { Dtype::F32 };
+        let view = TensorView::new(kind, shape.clone(), bytes);
         view.map(|view| (name.as_str(), view))
     });
     let views: Result<Vec<_>, _> = views.collect();

@@ -130,6 +130,32 @@ impl NetworkConfig {
         }
     }
 
+    /// The network with these weights and more residual blocks behind its own, which give what
+    /// they get until they learn: the answer is the same (T. Chen, I. Goodfellow and J. Shlens,
+    /// "`Net2Net`", 2016).
+    ///
+    /// # Errors
+    /// A clause that says why there is no such network.
+    pub fn deepened(
+        self,
+        network: &Network,
+        blocks: usize,
+        device: &Device,
+    ) -> Result<(Self, Network), &'static str> {
+        let Self::Residual(old) = self else { return Err("it has no row of like blocks") };
+        let new = ResidualConfig { blocks: old.blocks + blocks, ..old };
+        new.check()?;
+        let fresh = new.init(device).silent_from(old.blocks);
+        let known: std::collections::HashMap<String, Vec<f32>> = slots::of(network)
+            .into_iter()
+            .zip(slots::values(network))
+            .map(|(slot, values)| Some((slot.path, values.into_data().try_into_vec().ok()?)))
+            .collect::<Option<_>>()
+            .ok_or("its numbers cannot be read")?;
+        let filled = slots::filled(fresh, device, |path| known.get(path).cloned());
+        Ok((Self::Residual(new), Network::Residual(filled)))
+    }
+
     /// Output size over input size.
     #[must_use]
     pub const fn scale(&self) -> u32 {
@@ -138,6 +164,12 @@ impl NetworkConfig {
             Self::Unet(config) => config.scale as u32,
             Self::EnhanceNet(_) | Self::SrganKeras => 4,
         }
+    }
+
+    /// How many numbers it holds.
+    #[must_use]
+    pub fn parameters(&self) -> usize {
+        slots::of(&self.init(&Device::flex())).iter().map(slots::Slot::len).sum()
     }
 
     /// See [`Generator::takes_mask`].

@@ -207,6 +207,16 @@ impl ResidualUpscaler {
         self
     }
 
+    /// The same network with all blocks from one on silent; see [`ResidualBlock::silent`].
+    #[must_use]
+    pub fn silent_from(mut self, block: usize) -> Self {
+        let silenced = |(index, body): (usize, ResidualBlock)| {
+            if index < block { body } else { body.silent() }
+        };
+        self.body = self.body.into_iter().enumerate().map(silenced).collect();
+        self
+    }
+
     /// Its steps for the CPU path; `None` if weights cannot be read.
     pub(super) fn graph(&self) -> Option<Graph> {
         let mut graph = Graph::new(3, self.stride);

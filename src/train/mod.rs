@@ -185,6 +185,10 @@ impl Trainer {
         chosen: Chosen,
     ) -> Result<Self> {
         let options = options.resolved()?;
+        let base = match options.more_blocks {
+            0 => base,
+            more => base.deepened(more, options.seed)?,
+        };
         let device = chosen.burn().clone().autodiff();
         let mut generator = base.trainable(&device)?;
         if let Some(encoder) = &options.encoder {

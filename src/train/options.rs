@@ -24,6 +24,9 @@ pub struct TrainOptions {
     /// Name of a shipped model, a model file, or `new` for a fresh network
     #[arg(long, value_name = "NAME|FILE|new", default_value = DEFAULT_MODEL)]
     pub base: String,
+    /// Residual blocks that the base gets behind its own, which change nothing until they learn
+    #[arg(long, default_value_t = 0, help_heading = "Learning")]
+    pub more_blocks: usize,
     /// Steps of the whole run
     #[arg(long, default_value_t = 2000, help_heading = "Learning")]
     pub steps: u64,
@@ -156,6 +159,7 @@ impl TrainOptions {
             && (8..=512).contains(&self.crop)
             && self.progressive.iter().all(|stage| (8..=512).contains(&stage.crop))
             && self.progressive.is_sorted_by(|a, b| a.until < b.until)
+            && self.more_blocks <= 256
             && self.rate > 0.0
             && self.rate < 10.0
             && (0.0..=1.0).contains(&self.backbone_rate)

@@ -1,0 +1,169 @@
+//! The models that ship: their files are those of their cards, and none of them does what a user
+//! would be startled by.
+
+use std::{fs, path::Path};
+
+use image::{DynamicImage, GrayImage, Luma, Rgb, RgbImage};
+use pixmend::{
+    device::Chosen,
+    model::Model,
+    picture::Picture,
+    restore::{Monitor, Mosaic, Patch, UpscaleOptions, mend::mend, strips, upscale},
+};
+use sha2::{Digest as _, Sha256};
+
+use crate::support::{pixmend, stderr};
+
+fn card(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("models/{name}.md"));
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn every_model_has_a_card_with_the_checksum_of_its_file() {
+    let table = card("README");
+    for name in Model::shipped() {
+        let model = Model::find(name).unwrap();
+        let sum: String =
+            Sha256::digest(model.bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let card = card(name);
+        assert!(card.contains(&sum), "the card of {name} does not say {sum}");
+        for part in ["Architecture", "File", "Training", "Terms", "Measured", "Known failures"] {
+            assert!(card.contains(&format!("**{part}")), "the card of {name} has no {part}");
+        }
+        let digits = model.config().parameters().to_string();
+        let count: String = digits
+            .chars()
+            .enumerate()
+            .flat_map(|(i, digit)| {
+                let comma = (i > 0 && (digits.len() - i).is_multiple_of(3)).then_some(',');
+                comma.into_iter().chain([digit])
+            })
+            .collect();
+        assert!(card.contains(&format!("{count} parameters")), "{name} has {count}");
+        assert!(table.contains(&format!("`{name}`")), "{name} is not in the table of all");
+    }
+}
+
+#[test]
+fn all_models_together_are_small_enough_to_ship() {
+    let bytes: usize = Model::shipped().map(|name| Model::find(name).unwrap().bytes().len()).sum();
+    assert!(bytes <= 25 << 20, "{bytes} bytes");
+}
+
+struct Collect(Vec<Patch>);
+
+impl Monitor for Collect {
+    fn patch(&mut self, patch: Patch) -> pixmend::Result<()> {
+        self.0.push(patch);
+        Ok(())
+    }
+}
+
+/// The whole picture through a model; one that fills a mask fills all of it.
+fn restored(picture: &RgbImage, model: &Model) -> RgbImage {
+    let source = Picture::from_pixels("test", DynamicImage::from(picture.clone()));
+    let mut collect = Collect(Vec::new());
+    let receipt = if model.takes_mask() {
+        let all = GrayImage::from_pixel(picture.width(), picture.height(), Luma([255]));
+        mend(&source, &all, model, &Chosen::cpu(), &mut collect)
+    } else {
+        let options = UpscaleOptions { scale: f64::from(model.scale()), tile: None };
+        upscale(&source, model, &Chosen::cpu(), &options, &mut collect)
+    };
+    let mosaic = Mosaic {
+        size: receipt.unwrap().output_size,
+        color: source.pixels.color(),
+        patches: collect.0.into_iter().map(Into::into).collect(),
+    };
+    let rows = strips::of_mosaic(&mosaic).collect::<Vec<_>>().concat();
+    RgbImage::from_raw(mosaic.size.0, mosaic.size.1, rows).unwrap()
+}
+
+/// Levels by which a flat picture may drift, in each channel.
+const DRIFT: u8 = 24;
+
+#[test]
+fn bright_and_pure_colours_stay_what_they_are() {
+    let colours = (0..8_u8).map(|bits| [1, 2, 4].map(|bit| if bits & bit > 0 { 255 } else { 0 }));
+    for name in Model::shipped() {
+        let model = Model::find(name).unwrap();
+        for colour in colours.clone() {
+            let grey = colour.iter().all(|value| *value == colour[0]);
+            if !grey && makes_colours(name) {
+                continue; // It is given grey pictures only.
+            }
+            let result = restored(&RgbImage::from_pixel(48, 40, Rgb(colour)), &model);
+            for (x, y, pixel) in result.enumerate_pixels() {
+                let apart = pixel.0.iter().zip(colour).map(|(a, b)| a.abs_diff(b)).max().unwrap();
+                assert!(apart <= DRIFT, "{name} makes {pixel:?} of {colour:?} at {x} {y}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_pixel_of_a_checkerboard_flips_its_colour() {
+    for name in Model::shipped() {
+        let model = Model::find(name).unwrap();
+        for side in [1, 2, 8] {
+            let board = RgbImage::from_fn(48, 40, |x, y| {
+                Rgb([if (x / side + y / side) % 2 == 0 { 255 } else { 0 }; 3])
+            });
+            let result = restored(&board, &model);
+            for (x, y, pixel) in result.enumerate_pixels() {
+                let [r, g, b] = pixel.0;
+                let (least, most) = (r.min(g).min(b), r.max(g).max(b));
+                assert!(most - least < 128, "{name}, {side} pixels: {pixel:?} at {x} {y}");
+            }
+            // Far from what is between them, white is white and black is black.
+            if side == 8 && !model.takes_mask() {
+                let scale = model.scale();
+                for (x, y) in [(12, 20), (20, 20), (28, 20), (20, 12)] {
+                    let expected = if (x / 8 + y / 8) % 2 == 0 { 255 } else { 0_u8 };
+                    let found = result.get_pixel(x * scale, y * scale).0;
+                    assert!(
+                        found.iter().all(|value| value.abs_diff(expected) <= 64),
+                        "{name}: {found:?} where {expected} was at {x} {y}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Whether a model makes colours out of grey.
+fn makes_colours(name: &str) -> bool {
+    name == "colour"
+}
+
+#[test]
+fn models_are_listed_shown_and_exported() {
+    let folder = tempfile::tempdir().unwrap();
+    let listed = pixmend().args(["models", "list", "--json"]).output().unwrap();
+    let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    let names: Vec<&str> =
+        listed["models"].as_array().unwrap().iter().map(|m| m["name"].as_str().unwrap()).collect();
+    assert_eq!(names, Model::shipped().collect::<Vec<_>>());
+
+    let file = folder.path().join("half.safetensors");
+    let export = |more: &[&str]| {
+        pixmend()
+            .args(["models", "export", "fast-4x", "--half", "--to"])
+            .arg(&file)
+            .args(more)
+            .output()
+            .unwrap()
+    };
+    assert!(export(&[]).status.success());
+    let again = export(&[]);
+    assert!(!again.status.success() && stderr(&again).contains("exists"), "{}", stderr(&again));
+    assert!(export(&["--overwrite"]).status.success());
+    let shown = pixmend().args(["models", "show", "--json"]).arg(&file).output().unwrap();
+    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(shown["parameters"], 98_128);
+    assert_eq!(shown["scale"], 4);
+    assert_eq!(shown["bytes"].as_u64(), Some(fs::metadata(&file).unwrap().len()));
+    let unknown = pixmend().args(["models", "show", "no-such-model"]).output().unwrap();
+    assert!(!unknown.status.success() && stderr(&unknown).contains("no-such-model"));
+}
