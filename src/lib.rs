@@ -8,6 +8,7 @@ pub mod cli;
 pub mod device;
 pub mod error;
 pub mod jobs;
+pub mod mask;
 pub mod metric;
 pub mod model;
 pub mod net;

@@ -41,6 +41,15 @@ impl Default for Settings {
 /// Name of the model that is used unless another is chosen.
 pub const DEFAULT_MODEL: &str = "starter";
 
+/// Name of the model that fills masks.
+pub const MENDING_MODEL: &str = "mend";
+
+/// Name of the model that takes away noise, JPEG and blur.
+pub const CLEANING_MODEL: &str = "clean";
+
+/// Name of the model that colours grey photos.
+pub const COLOURING_MODEL: &str = "colour";
+
 impl Settings {
     /// Where the settings of this user live; `None` where the system has no
     /// home folder.

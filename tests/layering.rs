@@ -10,18 +10,19 @@ const FLOORS: [&[&str]; 7] = [
     &["train"],
     &["restore"],
     &["model", "metric"],
-    &["picture", "device"],
+    &["picture", "device", "mask"],
     &["net", "rect", "error", "settings"],
 ];
 
 /// Crates that only one module may name.
-const FENCED: [(&str, &[&str]); 9] = [
+const FENCED: [(&str, &[&str]); 10] = [
     ("egui", &["app"]),
     ("eframe", &["app"]),
     ("rfd", &["app"]),
     // What a user can set is one struct: arguments, recipe file and panel alike.
     ("clap", &["cli", "main", "train"]),
     ("indicatif", &["cli"]),
+    ("imageproc", &["mask"]),
     ("tiny_skia", &["train"]),
     ("skrifa", &["train"]),
     ("wgpu", &["app", "device"]),

@@ -8,7 +8,11 @@ use pixmend::{
     device::Chosen,
     model::Model,
     picture::Picture,
-    restore::{Monitor, Mosaic, Patch, UpscaleOptions, mend::mend, strips, upscale},
+    restore::{
+        Monitor, Mosaic, Patch, UpscaleOptions,
+        mend::{Filler, MendOptions, mend},
+        strips, upscale,
+    },
 };
 use sha2::{Digest as _, Sha256};
 
@@ -64,15 +68,17 @@ impl Monitor for Collect {
 fn restored(picture: &RgbImage, model: &Model) -> RgbImage {
     let source = Picture::from_pixels("test", DynamicImage::from(picture.clone()));
     let mut collect = Collect(Vec::new());
-    let receipt = if model.takes_mask() {
+    let size = if model.takes_mask() {
         let all = GrayImage::from_pixel(picture.width(), picture.height(), Luma([255]));
-        mend(&source, &all, model, &Chosen::cpu(), &mut collect)
+        let device = Chosen::cpu();
+        let filler = Filler::Network { model, device: &device };
+        mend(&source, &all, filler, MendOptions::default(), &mut collect).unwrap().size
     } else {
         let options = UpscaleOptions { scale: f64::from(model.scale()), tile: None };
-        upscale(&source, model, &Chosen::cpu(), &options, &mut collect)
+        upscale(&source, model, &Chosen::cpu(), &options, &mut collect).unwrap().output_size
     };
     let mosaic = Mosaic {
-        size: receipt.unwrap().output_size,
+        size,
         color: source.pixels.color(),
         patches: collect.0.into_iter().map(Into::into).collect(),
     };

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use image::ColorType;
 
-use super::{tell, upscale::same_file};
+use super::{output::same_file, tell};
 use crate::{
     error::{Error, Result},
     picture::{Format, Metadata, Picture, PictureWriter, formats::Header},

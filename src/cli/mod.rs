@@ -21,7 +21,10 @@ use crate::{
 mod degrade;
 mod devices;
 mod eval;
+mod mend;
 mod models;
+mod output;
+mod repaint;
 mod train;
 mod upscale;
 
@@ -44,6 +47,12 @@ pub struct Arguments {
 pub enum Command {
     /// Enlarge a photo
     Upscale(upscale::Arguments),
+    /// Fill what a mask marks: watermarks, scratches, folds, tears, objects
+    Mend(mend::Arguments),
+    /// Take JPEG artefacts, noise and blur out of a photo
+    Clean(repaint::Arguments),
+    /// Colour a grey photo
+    Colour(repaint::Arguments),
     /// List what the networks can run on, each with its self-test
     Devices(devices::Arguments),
     /// Measure a model on pictures whose original is known
@@ -63,6 +72,9 @@ pub fn run(command: &Command) -> ExitCode {
     // Decoders and drivers may panic on what they are given.
     let result = catch_unwind(AssertUnwindSafe(|| match command {
         Command::Upscale(arguments) => upscale::run(arguments),
+        Command::Mend(arguments) => mend::run(arguments),
+        Command::Clean(arguments) => repaint::run(arguments, repaint::Job::Clean),
+        Command::Colour(arguments) => repaint::run(arguments, repaint::Job::Colour),
         Command::Devices(arguments) => devices::run(arguments),
         Command::Eval(arguments) => eval::run(arguments),
         Command::Train(arguments) => train::run(arguments),

@@ -331,7 +331,7 @@ impl Reporter<'_> {
                 }
                 self.view = Some((focus, picture.size()));
                 let receipt = upscale(&picture, &model, &device, &options, self)?;
-                let target = free_name(&picture.default_output(options.scale));
+                let target = free_name(&picture.default_output(&format!("{}x", options.scale)));
                 Ok(Outcome::Upscaled { receipt, target })
             }
             Job::Save { result, metadata, path } => {

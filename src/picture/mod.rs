@@ -116,10 +116,10 @@ impl Picture {
     }
 
     /// Where a result goes unless another place is named: beside the source,
-    /// `photo.jpg` as `photo-4x.jpg`. A picture that came from no file goes to
+    /// `photo.jpg` as `photo-4x.jpg` for what was done, `4x`. A picture that came from no file goes to
     /// the user's folder of pictures.
     #[must_use]
-    pub fn default_output(&self, scale: f64) -> PathBuf {
+    pub fn default_output(&self, done: &str) -> PathBuf {
         let source = match &self.source {
             Some(source) => source.clone(),
             None => settings::pictures_folder().join(&self.name),
@@ -134,7 +134,7 @@ impl Picture {
             (_, None) => (source.file_name(), self.format.extension().into()),
         };
         let mut name = stem.unwrap_or_default().to_owned();
-        name.push(format!("-{scale}x."));
+        name.push(format!("-{done}."));
         name.push(extension);
         source.with_file_name(name)
     }

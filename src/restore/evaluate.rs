@@ -5,7 +5,11 @@ use std::path::{Path, PathBuf};
 use image::{DynamicImage, GrayImage, RgbImage, imageops::crop_imm};
 use serde::Serialize;
 
-use super::{Monitor, Mosaic, Patch, Receipt, UpscaleOptions, mend::mend, strips, upscale};
+use super::{
+    Monitor, Mosaic, Patch, UpscaleOptions,
+    mend::{Filler, MendOptions, mend},
+    strips, upscale,
+};
 use crate::{
     device::Chosen,
     error::{Error, Result},
@@ -164,7 +168,9 @@ fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>> {
 /// As [`upscale()`].
 pub fn upscale_rgb(low: &RgbImage, scale: f64, model: &Model, device: &Chosen) -> Result<RgbImage> {
     let options = UpscaleOptions { scale, tile: None };
-    gathered(low, |picture, gather| upscale(picture, model, device, &options, gather))
+    gathered(low, |picture, gather| {
+        Ok(upscale(picture, model, device, &options, gather)?.output_size)
+    })
 }
 
 /// A picture by what a model is for, whole in memory: what `mask` marks is filled by one that takes
@@ -180,21 +186,23 @@ pub fn restored_rgb(
     device: &Chosen,
 ) -> Result<RgbImage> {
     match mask.filter(|_| model.takes_mask()) {
-        Some(mask) => gathered(low, |picture, gather| mend(picture, mask, model, device, gather)),
+        Some(mask) => gathered(low, |picture, gather| {
+            let filler = Filler::Network { model, device };
+            Ok(mend(picture, mask, filler, MendOptions::default(), gather)?.size)
+        }),
         None => upscale_rgb(low, f64::from(scale), model, device),
     }
 }
 
 fn gathered(
     low: &RgbImage,
-    run: impl FnOnce(&Picture, &mut Gather) -> Result<Receipt>,
+    run: impl FnOnce(&Picture, &mut Gather) -> Result<(u32, u32)>,
 ) -> Result<RgbImage> {
     let picture = Picture::from_pixels("evaluated", DynamicImage::from(low.clone()));
     let mut gather = Gather(Vec::new());
-    let receipt = run(&picture, &mut gather)?;
-    let (width, height) = receipt.output_size;
+    let (width, height) = run(&picture, &mut gather)?;
     let mosaic = Mosaic {
-        size: receipt.output_size,
+        size: (width, height),
         color: picture.pixels.color(),
         patches: gather.0.into_iter().map(Into::into).collect(),
     };

@@ -1,74 +1,369 @@
 //! Filling what a mask marks; nothing else changes.
+//!
+//! Each region of the mask is filled apart, from a window that shows what is around it. So a small
+//! scratch on a large photo costs what the scratch costs.
 
-use image::{DynamicImage, GrayImage, ImageBuffer, Pixel};
+use std::time::Instant;
 
-use super::{Monitor, Patch, Progress, Receipt, Start, UpscaleOptions, upscale};
+use image::{DynamicImage, GrayImage, imageops};
+use serde::Serialize;
+
+use super::{
+    Monitor, Patch, Progress, Start,
+    blend::{Layer, blend},
+    diffuse::diffuse,
+    repaint::check_mask,
+    texture::{self, Hole},
+    tiled::{self, Engine, Task},
+    upscale::{bleed, check_channels},
+};
 use crate::{
     device::Chosen,
     error::{Error, Result},
+    mask,
     model::Model,
     picture::Picture,
     rect::Rect,
 };
 
+/// Regions that are deeper than this are rather holes than marks: [`Filler::Auto`] fills them with
+/// texture. In pixels from the border.
+const DEEP: f32 = 20.0;
+
+/// Width in pixels of the ring around a hole by which its fill is matched in colour.
+const RING: f32 = 3.0;
+
+/// Rows of the result that leave together.
+const BAND: u32 = 256;
+
+/// What fills a hole.
+#[derive(Clone, Copy)]
+pub enum Filler<'a> {
+    /// A network that takes masks; it also uses what shines through.
+    Network {
+        /// Its weights.
+        model: &'a Model,
+        /// Where it runs.
+        device: &'a Chosen,
+    },
+    /// What the rest of the picture is made of; see [`texture`].
+    Texture {
+        /// Decides what is drawn by lot.
+        seed: u64,
+    },
+    /// The network for marks, texture for deep holes.
+    Auto {
+        /// The network's weights.
+        model: &'a Model,
+        /// Where it runs.
+        device: &'a Chosen,
+        /// Decides what is drawn by lot.
+        seed: u64,
+    },
+}
+
+/// What the user sets.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct MendOptions {
+    /// Pixels by which the mask is made larger; less than 0 makes it smaller.
+    pub grow: f32,
+    /// Width in pixels of the soft join around the mask.
+    pub feather: f32,
+    /// Nothing of what is under the mask is of use: it is an object, not a mark.
+    pub hides: bool,
+}
+
+impl MendOptions {
+    fn check(&self) -> Result<()> {
+        let sound = self.grow.abs() <= mask::MOST && (0.0..=mask::MOST).contains(&self.feather);
+        if sound {
+            return Ok(());
+        }
+        Err(Error::Setting(format!("grow and feather are at most {} pixels", mask::MOST)))
+    }
+}
+
+/// What was done, in numbers.
+#[derive(Clone, Debug, Serialize)]
+pub struct MendReceipt {
+    /// Width and height of the photo and of the result.
+    pub size: (u32, u32),
+    /// What filled it: a model's name, `texture` or both.
+    pub filler: String,
+    /// Device that ran the network, if one ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// What computed the network there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernels: Option<String>,
+    /// Parts of the mask that were filled apart.
+    pub regions: usize,
+    /// Pixels of the mask, grown and feathered.
+    pub marked: u64,
+    /// Pixels that differ from the photo's, of all outside of these: counted, and always 0.
+    pub changed_outside: u64,
+    /// From the first region to the last.
+    pub seconds: f64,
+}
+
 /// Fills the pixels where `mask`, of the picture's size, is not black; the result leaves through
-/// [`Monitor::patch`]. All other pixels are those of the picture, to the bit.
+/// [`Monitor::patch`] when all of it is there. All pixels outside of the grown and feathered mask
+/// are those of the picture, to the bit.
+///
+/// An empty mask changes nothing, and the monitor is told so.
 ///
 /// # Errors
-/// [`Error::Setting`] if the model fills no masks or the mask has another size, or as
-/// [`super::upscale()`].
+/// [`Error::Setting`] if the model fills no masks, the mask has another size or a number is out of
+/// range, [`Error::Cancelled`], [`Error::BadTile`], [`Error::Model`], or what the monitor returns.
 pub fn mend(
     picture: &Picture,
     mask: &GrayImage,
-    model: &Model,
-    device: &Chosen,
+    filler: Filler<'_>,
+    options: MendOptions,
     monitor: &mut dyn Monitor,
-) -> Result<Receipt> {
-    if !model.takes_mask() {
+) -> Result<MendReceipt> {
+    let begin = Instant::now();
+    options.check()?;
+    check_mask(mask, picture.size())?;
+    if let Filler::Network { model, .. } | Filler::Auto { model, .. } = filler
+        && !model.takes_mask()
+    {
         return Err(Error::Setting(format!("the model {} does not fill masks", model.name())));
     }
-    if mask.dimensions() != picture.size() {
-        return Err(Error::Setting(format!(
-            "the mask has {} x {} pixels and the picture {} x {}",
-            mask.width(),
-            mask.height(),
-            picture.size().0,
-            picture.size().1
-        )));
+    let regions = mask::regions(mask);
+    let (width, height) = picture.size();
+    let device = match filler {
+        Filler::Network { device, .. } | Filler::Auto { device, .. } => Some(device.name()),
+        Filler::Texture { .. } => None,
+    };
+    monitor.start(&Start {
+        size: (width, height),
+        color: picture.pixels.color(),
+        device: device.unwrap_or(crate::device::CPU).to_owned(),
+        tiles: regions.len(),
+    })?;
+    if regions.is_empty() {
+        monitor.note("nothing is marked: the result is the photo as it was");
     }
-    let options = UpscaleOptions { scale: 1.0, tile: None };
-    let mut outside = Outside { picture: &picture.pixels, mask, monitor };
-    upscale::run(picture, Some(mask), model, device, &options, &mut outside)
+    let reach = (options.grow.max(0.0) + options.feather).ceil() as u32 + 1;
+    let targets = regions.iter().map(|region| region.grown_within(reach, width, height));
+    let mut job = Job {
+        picture,
+        mask,
+        filler,
+        options,
+        begin,
+        done: 0,
+        total: targets.clone().map(|target| target.area()).sum(),
+        network: None,
+        kernels: None,
+        used: [false; 2],
+        monitor,
+    };
+    let mut edited = picture.pixels.clone();
+    let mut shares = GrayImage::new(width, height);
+    for target in targets {
+        job.tell()?;
+        job.fill(target, &mut edited, &mut shares)?;
+        job.done += target.area();
+    }
+    let Job { kernels, used, monitor, total, .. } = job;
+    let changed_outside = changed(&picture.pixels, &edited, &shares);
+    for top in (0..height).step_by(BAND as usize) {
+        let area = Rect::spanning(0, top, width, (top + BAND).min(height));
+        let pixels = edited.crop_imm(0, top, width, area.height);
+        monitor.patch(Patch { area, pixels })?;
+    }
+    monitor.progress(Progress { done: total, total, remaining: None })?;
+    let model = match filler {
+        Filler::Network { model, .. } | Filler::Auto { model, .. } => model.name(),
+        Filler::Texture { .. } => "",
+    };
+    let names: Vec<&str> = [model, TEXTURE]
+        .into_iter()
+        .zip(used)
+        .filter_map(|(name, was)| was.then_some(name))
+        .collect();
+    Ok(MendReceipt {
+        size: (width, height),
+        filler: names.join(" and "),
+        device: device.filter(|_| used[0]).map(str::to_owned),
+        kernels,
+        regions: regions.len(),
+        marked: mask::count(&shares),
+        changed_outside,
+        seconds: begin.elapsed().as_secs_f64(),
+    })
 }
 
-/// Puts the picture's own pixels back where the mask is black.
-struct Outside<'a> {
-    picture: &'a DynamicImage,
+/// What [`Filler::Texture`] is called.
+pub const TEXTURE: &str = "texture";
+
+/// Pixels that differ where there is no share.
+fn changed(before: &DynamicImage, after: &DynamicImage, shares: &GrayImage) -> u64 {
+    let bytes = usize::from(before.color().bytes_per_pixel());
+    let pairs = before.as_bytes().chunks_exact(bytes).zip(after.as_bytes().chunks_exact(bytes));
+    let outside = pairs.zip(shares.iter()).filter(|(_, share)| **share == 0);
+    outside.filter(|((before, after), _)| before != after).count() as u64
+}
+
+/// A run of [`mend`].
+struct Job<'a> {
+    picture: &'a Picture,
     mask: &'a GrayImage,
+    filler: Filler<'a>,
+    options: MendOptions,
+    begin: Instant,
+    done: u64,
+    total: u64,
+    /// Made when it is needed first.
+    network: Option<Engine<'a>>,
+    kernels: Option<String>,
+    /// Whether the network and texture had something to do.
+    used: [bool; 2],
     monitor: &'a mut dyn Monitor,
 }
 
-impl Monitor for Outside<'_> {
-    fn start(&mut self, start: &Start) -> Result<()> {
-        self.monitor.start(start)
+/// What a filler works on.
+struct Window {
+    area: Rect,
+    pixels: DynamicImage,
+    /// Exactly 0 or 255.
+    marks: GrayImage,
+}
+
+impl<'a> Job<'a> {
+    /// Asks the monitor whether to go on.
+    fn tell(&mut self) -> Result<()> {
+        tell(self.monitor, self.begin, self.done, self.total)
     }
 
-    fn progress(&mut self, progress: Progress) -> Result<()> {
-        self.monitor.progress(progress)
-    }
-
-    fn patch(&mut self, mut patch: Patch) -> Result<()> {
-        let Rect { x, y, width, height } = patch.area;
-        let mut kept = self.picture.crop_imm(x, y, width, height);
-        copy_where(&patch.pixels, &mut kept, |across, down| {
-            self.mask.get_pixel(x + across, y + down).0[0] > 0
+    /// Fills what is marked within `target`.
+    fn fill(
+        &mut self,
+        target: Rect,
+        edited: &mut DynamicImage,
+        shares: &mut GrayImage,
+    ) -> Result<()> {
+        let (width, height) = self.picture.size();
+        let side = target.width.max(target.height);
+        // As much again around it as it is large.
+        let context = (side / 2).clamp(64, 256);
+        let area = target.grown_within(context, width, height);
+        let Rect { x, y, .. } = area;
+        let crop = imageops::crop_imm(self.mask, x, y, area.width, area.height).to_image();
+        let marks = mask::grown(&crop, self.options.grow);
+        if mask::count(&marks) == 0 {
+            return Ok(()); // It was made so small that nothing is left.
+        }
+        let soft = mask::feathered(&marks, self.options.feather);
+        let pixels = self.picture.pixels.crop_imm(x, y, area.width, area.height);
+        let pixels = bleed(&pixels).unwrap_or(pixels);
+        let window = Window { area, pixels, marks };
+        let deep = || mask::depth(&window.marks) > DEEP;
+        let mut planes = match self.filler {
+            Filler::Texture { seed } => self.textured(&window, seed)?,
+            Filler::Auto { seed, .. } if deep() => self.textured(&window, seed)?,
+            Filler::Network { model, device } | Filler::Auto { model, device, .. } => {
+                self.through(&window, model, device)?
+            }
+        };
+        match_ring(&mut planes, &window);
+        let layer = Layer { area, planes: [&planes[0], &planes[1], &planes[2]] };
+        blend(edited, &layer, target, |column, row| {
+            f32::from(soft.get_pixel(column, row).0[0]) / 255.0
         });
-        patch.pixels = kept;
-        self.monitor.patch(patch)
+        for y in target.y..target.bottom() {
+            for x in target.x..target.right() {
+                let share = soft.get_pixel(x - area.x, y - area.y).0[0];
+                let all = shares.get_pixel_mut(x, y);
+                all.0[0] = all.0[0].max(share);
+            }
+        }
+        Ok(())
     }
 
-    fn next(&mut self, waiting: &[Rect]) -> usize {
-        self.monitor.next(waiting)
+    fn textured(&mut self, window: &Window, seed: u64) -> Result<[Vec<f32>; 3]> {
+        self.used[1] = true;
+        let (planes, open) = (planes(&window.pixels), window.marks.iter().map(|mark| *mark > 0));
+        let mut hole = Hole {
+            width: window.area.width as usize,
+            height: window.area.height as usize,
+            planes,
+            open: open.collect(),
+        };
+        texture::fill(&mut hole, seed, |_, _| self.tell())?;
+        Ok(hole.planes)
+    }
+
+    /// The network's answer for a window.
+    fn through(
+        &mut self,
+        window: &Window,
+        model: &'a Model,
+        device: &'a Chosen,
+    ) -> Result<[Vec<f32>; 3]> {
+        self.used[0] = true;
+        if self.network.is_none() {
+            let network = model.on(device.burn())?;
+            check_channels(&*network, model)?;
+            self.kernels = Some(network.kernels());
+            self.network = Some(Engine {
+                network,
+                device: device.burn().clone(),
+                model: model.name(),
+                on_cpu: Box::new(|| model.on(&Chosen::cpu().burn().clone())),
+            });
+        }
+        let hidden = self.options.hides.then(|| hidden(window));
+        let Rect { width, height, .. } = window.area;
+        let task = Task {
+            source: hidden.as_ref().unwrap_or(&window.pixels),
+            mask: Some(&window.marks),
+            output: (width, height),
+            tile: device.default_tile(),
+            balanced: !device.tunes_kernels(),
+        };
+        let Some(engine) = &mut self.network else { unreachable!("it was made above") };
+        let tiles = tiled::tiles(&task, &*engine.network)?;
+        let mut planes = [0; 3].map(|_| vec![0.0; window.area.area() as usize]);
+        let (begin, done, total) = (self.begin, self.done, self.total);
+        let mut part = Part { monitor: &mut *self.monitor, begin, done, total };
+        tiled::run(&task, engine, tiles, &mut part, &mut |answer, _| {
+            let (wide, area) = (width as usize, answer.area);
+            let count = area.area() as usize;
+            for (plane, from) in planes.iter_mut().zip(answer.planes.chunks_exact(count)) {
+                for (row, y) in from.chunks_exact(area.width as usize).zip(area.y as usize..) {
+                    plane[y * wide + area.x as usize..][..row.len()].copy_from_slice(row);
+                }
+            }
+            Ok(())
+        })?;
+        Ok(planes)
+    }
+}
+
+fn tell(monitor: &mut dyn Monitor, begin: Instant, done: u64, total: u64) -> Result<()> {
+    let remaining =
+        (done > 0).then(|| begin.elapsed().mul_f64((total - done) as f64 / done as f64));
+    monitor.progress(Progress { done, total, remaining })
+}
+
+/// Listens to the tiles of one region.
+struct Part<'a> {
+    monitor: &'a mut dyn Monitor,
+    begin: Instant,
+    done: u64,
+    total: u64,
+}
+
+impl Monitor for Part<'_> {
+    fn progress(&mut self, _progress: Progress) -> Result<()> {
+        tell(self.monitor, self.begin, self.done, self.total)
+    }
+
+    fn patch(&mut self, _patch: Patch) -> Result<()> {
+        Ok(()) // Areas are taken before they become patches.
     }
 
     fn note(&mut self, note: &str) {
@@ -76,32 +371,44 @@ impl Monitor for Outside<'_> {
     }
 }
 
-/// Copies the pixels for which `inside` says so; both pictures have one size and kind.
-fn copy_where(from: &DynamicImage, to: &mut DynamicImage, inside: impl Fn(u32, u32) -> bool) {
-    fn copy<P: Pixel>(
-        from: &ImageBuffer<P, Vec<P::Subpixel>>,
-        to: &mut ImageBuffer<P, Vec<P::Subpixel>>,
-        inside: impl Fn(u32, u32) -> bool,
-    ) {
-        for (x, y, pixel) in to.enumerate_pixels_mut().filter(|(x, y, _)| inside(*x, *y)) {
-            *pixel = *from.get_pixel(x, y);
+/// Red, green and blue, 0 to 1.
+fn planes(pixels: &DynamicImage) -> [Vec<f32>; 3] {
+    let pixels = pixels.to_rgb32f();
+    [0, 1, 2].map(|channel| pixels.pixels().map(|pixel| pixel.0[channel]).collect())
+}
+
+/// The window with what surrounds the marks in their place.
+fn hidden(window: &Window) -> DynamicImage {
+    let known: Vec<f32> =
+        window.marks.iter().map(|mark| if *mark > 0 { 0.0 } else { 1.0 }).collect();
+    let mut planes = planes(&window.pixels);
+    let wide = window.area.width as usize;
+    planes.iter_mut().for_each(|plane| diffuse(plane, &known, wide));
+    let area = Rect::of_size(window.area.width, window.area.height);
+    let mut pixels = window.pixels.clone();
+    let layer = Layer { area, planes: [&planes[0], &planes[1], &planes[2]] };
+    blend(&mut pixels, &layer, area, |x, y| f32::from(window.marks.get_pixel(x, y).0[0]) / 255.0);
+    pixels
+}
+
+/// Takes what a fill is too bright or too colourful, as its ring around the hole shows it, from all
+/// of it: smoothly, so that its texture stays.
+fn match_ring(fill: &mut [Vec<f32>; 3], window: &Window) {
+    let near = mask::grown(&window.marks, RING);
+    let ring: Vec<f32> = near
+        .iter()
+        .zip(window.marks.iter())
+        .map(|(near, mark)| if *near > 0 && *mark == 0 { 1.0 } else { 0.0 })
+        .collect();
+    for (fill, photo) in fill.iter_mut().zip(planes(&window.pixels)) {
+        let mut apart: Vec<f32> =
+            fill.iter().zip(&photo).map(|(fill, photo)| fill - photo).collect();
+        // Without a ring there is nothing to go by.
+        if ring.iter().all(|known| *known == 0.0) {
+            return;
         }
-    }
-    use DynamicImage::{
-        ImageLuma8, ImageLuma16, ImageLumaA8, ImageLumaA16, ImageRgb8, ImageRgb16, ImageRgba8,
-        ImageRgba16,
-    };
-    match (from, to) {
-        (ImageLuma8(from), ImageLuma8(to)) => copy(from, to, inside),
-        (ImageLumaA8(from), ImageLumaA8(to)) => copy(from, to, inside),
-        (ImageRgb8(from), ImageRgb8(to)) => copy(from, to, inside),
-        (ImageRgba8(from), ImageRgba8(to)) => copy(from, to, inside),
-        (ImageLuma16(from), ImageLuma16(to)) => copy(from, to, inside),
-        (ImageLumaA16(from), ImageLumaA16(to)) => copy(from, to, inside),
-        (ImageRgb16(from), ImageRgb16(to)) => copy(from, to, inside),
-        (ImageRgba16(from), ImageRgba16(to)) => copy(from, to, inside),
-        // `Picture` has no other kinds, and a patch has the kind of its picture.
-        (from, to) => unreachable!("{:?} into {:?}", from.color(), to.color()),
+        diffuse(&mut apart, &ring, window.area.width as usize);
+        fill.iter_mut().zip(&apart).for_each(|(fill, apart)| *fill -= apart);
     }
 }
 
@@ -113,14 +420,34 @@ mod tests {
         restore::{Mosaic, strips},
     };
     use burn::tensor::Device;
-    use image::{Luma, RgbaImage};
+    use image::{Luma, Rgba, RgbaImage};
 
-    struct Gather(Vec<Patch>);
+    #[derive(Default)]
+    struct Gather {
+        patches: Vec<Patch>,
+        notes: Vec<String>,
+        /// Ends the job when it was asked so often.
+        patience: Option<u32>,
+    }
 
     impl Monitor for Gather {
+        fn progress(&mut self, progress: Progress) -> Result<()> {
+            assert!(progress.done <= progress.total);
+            match &mut self.patience {
+                Some(0) => Err(Error::Cancelled),
+                Some(left) => {
+                    *left -= 1;
+                    Ok(())
+                }
+                None => Ok(()),
+            }
+        }
         fn patch(&mut self, patch: Patch) -> Result<()> {
-            self.0.push(patch);
+            self.patches.push(patch);
             Ok(())
+        }
+        fn note(&mut self, note: &str) {
+            self.notes.push(note.to_owned());
         }
     }
 
@@ -136,44 +463,170 @@ mod tests {
         Model::of("untrained", config, &config.init(&Device::flex())).unwrap()
     }
 
+    fn photo() -> RgbaImage {
+        RgbaImage::from_fn(150, 110, |x, y| {
+            let alpha = if x > 140 { 0 } else { 200 + (y % 50) as u8 };
+            Rgba([(x * 3 % 251) as u8, (y * 5 % 241) as u8, ((x ^ y) * 7 % 256) as u8, alpha])
+        })
+    }
+
+    fn marked(inside: impl Fn(u32, u32) -> bool) -> GrayImage {
+        GrayImage::from_fn(150, 110, |x, y| Luma([if inside(x, y) { 255 } else { 0 }]))
+    }
+
+    /// The result and its receipt; what the receipt says is counted again.
+    fn mended(
+        pixels: &DynamicImage,
+        mask: &GrayImage,
+        filler: Filler<'_>,
+        options: MendOptions,
+    ) -> (DynamicImage, MendReceipt) {
+        let picture = Picture::from_pixels("test", pixels.clone());
+        let mut gather = Gather::default();
+        let receipt = mend(&picture, mask, filler, options, &mut gather).unwrap();
+        let mosaic = Mosaic {
+            size: picture.size(),
+            color: pixels.color(),
+            patches: gather.patches.into_iter().map(Into::into).collect(),
+        };
+        assert!(mosaic.is_complete());
+        let bytes = strips::of_mosaic(&mosaic).collect::<Vec<_>>().concat();
+        let mut result = pixels.clone();
+        match &mut result {
+            DynamicImage::ImageLuma8(image) => image.copy_from_slice(&bytes),
+            DynamicImage::ImageRgba8(image) => image.copy_from_slice(&bytes),
+            DynamicImage::ImageRgba16(image) => {
+                for (to, two) in image.iter_mut().zip(bytes.chunks_exact(2)) {
+                    *to = u16::from_ne_bytes([two[0], two[1]]);
+                }
+            }
+            other => panic!("{:?}", other.color()),
+        }
+        (result, receipt)
+    }
+
+    /// Pixels in which two pictures differ.
+    fn differences(a: &DynamicImage, b: &DynamicImage) -> GrayImage {
+        let bytes = usize::from(a.color().bytes_per_pixel());
+        let pairs = a.as_bytes().chunks_exact(bytes).zip(b.as_bytes().chunks_exact(bytes));
+        let apart = pairs.map(|(a, b)| if a == b { 0 } else { 255 }).collect();
+        GrayImage::from_raw(a.width(), a.height(), apart).unwrap()
+    }
+
+    const TEXTURED: Filler<'_> = Filler::Texture { seed: 1 };
+
     #[test]
     fn not_one_pixel_changes_outside_of_the_mask() {
-        let pixels = RgbaImage::from_fn(70, 50, |x, y| {
-            image::Rgba([(x * 3) as u8, (y * 5) as u8, (x * y) as u8, if x > 60 { 0 } else { 255 }])
-        });
-        let mask = GrayImage::from_fn(70, 50, |x, y| {
-            Luma([if (20..40).contains(&x) && (10..30).contains(&y) { 255 } else { 0 }])
-        });
-        let picture = Picture::from_pixels("test", pixels.clone().into());
-        let mut gather = Gather(Vec::new());
-        mend(&picture, &mask, &model(true), &Chosen::cpu(), &mut gather).unwrap();
-        let mosaic = Mosaic {
-            size: (70, 50),
-            color: picture.pixels.color(),
-            patches: gather.0.into_iter().map(Into::into).collect(),
-        };
-        let bytes = strips::of_mosaic(&mosaic).collect::<Vec<_>>().concat();
-        let result = RgbaImage::from_raw(70, 50, bytes).unwrap();
-        let mut changed = 0;
-        for (x, y, pixel) in result.enumerate_pixels() {
-            if mask.get_pixel(x, y).0[0] == 0 {
-                assert_eq!(pixel, pixels.get_pixel(x, y), "{x}, {y}");
-            } else {
-                changed += usize::from(pixel != pixels.get_pixel(x, y));
+        let (model, device) = (model(true), Chosen::cpu());
+        let network = Filler::Network { model: &model, device: &device };
+        let eight = DynamicImage::from(photo());
+        let masks = [
+            marked(|x, y| (20..40).contains(&x) && (10..30).contains(&y)),
+            // At two borders, and a pixel far from them.
+            marked(|x, y| (x < 9 && y > 40) || y == 109 || (x, y) == (120, 20)),
+            // A line of a pixel.
+            marked(|x, y| x == y),
+        ];
+        for pixels in [eight.clone(), eight.to_rgba16().into(), eight.to_luma8().into()] {
+            for mask in &masks {
+                for (filler, options) in [
+                    (network, MendOptions::default()),
+                    (network, MendOptions { grow: 2.5, feather: 3.0, hides: true }),
+                    (TEXTURED, MendOptions { grow: 1.0, feather: 2.0, hides: false }),
+                ] {
+                    let (result, receipt) = mended(&pixels, mask, filler, options);
+                    let allowed =
+                        mask::feathered(&mask::grown(mask, options.grow), options.feather);
+                    let changed = differences(&pixels, &result);
+                    let outside = changed.iter().zip(allowed.iter());
+                    assert_eq!(outside.filter(|(c, a)| **c > 0 && **a == 0).count(), 0);
+                    assert_eq!(receipt.changed_outside, 0);
+                    let filled = mask::count(&changed);
+                    assert!(
+                        filled * 2 > mask::count(mask),
+                        "only {filled} of {} were filled by {}",
+                        mask::count(mask),
+                        receipt.filler
+                    );
+                    assert!(receipt.marked >= mask::count(mask));
+                    if pixels.color().has_alpha() {
+                        let alpha = |image: &DynamicImage| {
+                            image.to_rgba16().pixels().map(|p| p.0[3]).collect::<Vec<_>>()
+                        };
+                        assert!(alpha(&pixels) == alpha(&result), "alpha stays");
+                    }
+                }
             }
         }
-        assert!(changed > 200, "only {changed} of 400 pixels were filled");
+    }
+
+    #[test]
+    fn an_empty_mask_changes_nothing_and_says_so() {
+        let picture = Picture::from_pixels("test", photo().into());
+        let mut gather = Gather::default();
+        let empty = GrayImage::new(150, 110);
+        let receipt =
+            mend(&picture, &empty, TEXTURED, MendOptions::default(), &mut gather).unwrap();
+        assert!(gather.notes.iter().any(|note| note.contains("nothing is marked")));
+        assert_eq!((receipt.regions, receipt.marked, receipt.filler.as_str()), (0, 0, ""));
+        let (same, _) = mended(&picture.pixels, &empty, TEXTURED, MendOptions::default());
+        assert!(same == picture.pixels);
+    }
+
+    #[test]
+    fn a_whole_picture_can_be_marked_for_a_network() {
+        let (model, device) = (model(true), Chosen::cpu());
+        let all = marked(|_, _| true);
+        let options = MendOptions { hides: true, ..MendOptions::default() };
+        let filler = Filler::Network { model: &model, device: &device };
+        let (result, receipt) = mended(&photo().into(), &all, filler, options);
+        assert_eq!(receipt.marked, 150 * 110);
+        assert!(result != DynamicImage::from(photo()));
+        let picture = Picture::from_pixels("test", photo().into());
+        let refused = mend(&picture, &all, TEXTURED, options, &mut Gather::default()).unwrap_err();
+        assert!(refused.to_string().contains("nothing to fill"), "{refused}");
+    }
+
+    #[test]
+    fn auto_takes_texture_for_deep_holes_only() {
+        let (model, device) = (model(true), Chosen::cpu());
+        let auto = Filler::Auto { model: &model, device: &device, seed: 4 };
+        let deep = |x, y| (10..70).contains(&x) && (10..70).contains(&y);
+        let thin = |_, y| y == 100;
+        for (mask, expected) in [
+            (marked(thin), "untrained"),
+            (marked(deep), TEXTURE),
+            (marked(|x, y| deep(x, y) || thin(x, y)), TEXTURE),
+        ] {
+            let (_, receipt) = mended(&photo().into(), &mask, auto, MendOptions::default());
+            assert!(receipt.filler.contains(expected), "{}", receipt.filler);
+        }
+    }
+
+    #[test]
+    fn it_ends_when_it_is_told_to() {
+        let picture = Picture::from_pixels("test", photo().into());
+        let mask = marked(|x, y| (30..60).contains(&x) && (30..60).contains(&y));
+        for patience in [0, 1, 5] {
+            let mut gather = Gather { patience: Some(patience), ..Gather::default() };
+            let ended = mend(&picture, &mask, TEXTURED, MendOptions::default(), &mut gather);
+            assert!(matches!(ended, Err(Error::Cancelled)) && gather.patches.is_empty());
+        }
     }
 
     #[test]
     fn what_does_not_fit_is_refused() {
-        let picture = Picture::from_pixels("test", RgbaImage::new(40, 40).into());
-        let mut gather = Gather(Vec::new());
-        let mut refused = |mask: &GrayImage, model: &Model, word: &str| {
-            let error = mend(&picture, mask, model, &Chosen::cpu(), &mut gather).unwrap_err();
+        let picture = Picture::from_pixels("test", photo().into());
+        let refused = |mask: &GrayImage, masks: bool, options, word: &str| {
+            let (model, device) = (model(masks), Chosen::cpu());
+            let filler = Filler::Network { model: &model, device: &device };
+            let error = mend(&picture, mask, filler, options, &mut Gather::default()).unwrap_err();
             assert!(error.to_string().contains(word), "{error}");
         };
-        refused(&GrayImage::new(40, 41), &model(true), "40 x 41");
-        refused(&GrayImage::new(40, 40), &model(false), "does not fill masks");
+        let usual = MendOptions::default();
+        refused(&GrayImage::new(40, 41), true, usual, "40 x 41 pixels and the picture 150 x 110");
+        refused(&marked(|_, _| true), false, usual, "does not fill masks");
+        refused(&marked(|_, _| true), true, MendOptions { grow: f32::NAN, ..usual }, "at most");
+        refused(&marked(|_, _| true), true, MendOptions { feather: -1.0, ..usual }, "at most");
     }
 }

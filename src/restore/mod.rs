@@ -9,10 +9,14 @@ use image::{ColorType, DynamicImage};
 
 use crate::{error::Result, rect::Rect};
 
+pub mod blend;
+pub mod diffuse;
 pub mod evaluate;
 pub mod mend;
 pub mod plan;
+pub mod repaint;
 pub mod strips;
+pub mod texture;
 pub mod tiled;
 pub mod upscale;
 

@@ -35,6 +35,9 @@ const SMALLEST_PIECE: u32 = 32;
 /// After this many failures in a row the device is given up for this job.
 const FAILURES_TO_GIVE_UP: u32 = 2;
 
+/// Makes a network on the CPU.
+type OnCpu<'a> = dyn Fn() -> Result<Box<dyn Generator>> + 'a;
+
 /// A network where it is to run, and a way to have it on the CPU.
 pub struct Engine<'a> {
     /// The network on the chosen device.
@@ -44,7 +47,7 @@ pub struct Engine<'a> {
     /// Name of the model, for messages.
     pub model: &'a str,
     /// Makes the network on the CPU, for tiles that fail.
-    pub on_cpu: &'a dyn Fn() -> Result<Box<dyn Generator>>,
+    pub on_cpu: Box<OnCpu<'a>>,
 }
 
 /// What is to be done: `source` through a network to `output` pixels.
@@ -119,14 +122,15 @@ fn margin(task: &Task<'_>, network: &dyn Generator) -> u32 {
     }
 }
 
-/// Runs all tiles and gives each finished area to `finished`.
+/// Runs all tiles and gives each finished area to `finished`. An engine whose device was given up
+/// goes on with the CPU in what comes next.
 ///
 /// # Errors
 /// [`Error::Cancelled`] from the monitor, [`Error::BadTile`], or what
 /// `finished` returns.
 pub fn run(
     task: &Task<'_>,
-    engine: Engine<'_>,
+    engine: &mut Engine<'_>,
     tiles: Vec<Tile>,
     monitor: &mut dyn Monitor,
     finished: &mut dyn FnMut(Area, &mut dyn Monitor) -> Result<()>,
@@ -195,15 +199,15 @@ impl Pace {
     }
 }
 
-struct Runner<'a> {
+struct Runner<'a, 'b> {
     task: &'a Task<'a>,
-    engine: Engine<'a>,
+    engine: &'a mut Engine<'b>,
     margin: u32,
     resampler: Option<Resampler>,
     failures: u32,
 }
 
-impl Runner<'_> {
+impl Runner<'_, '_> {
     /// One tile, or its pieces where it had to be cut.
     fn tile(&mut self, tile: Tile, monitor: &mut dyn Monitor) -> Result<Vec<Area>> {
         let reason = match self.attempt(&tile) {
@@ -555,16 +559,16 @@ mod tests {
             counted.set(counted.get() + 1);
             Ok(Box::new(cpu.clone()))
         };
-        let engine = Engine {
+        let mut engine = Engine {
             network: Box::new(stub.clone()),
             device: Device::flex(),
             model: "stub",
-            on_cpu: &on_cpu,
+            on_cpu: Box::new(on_cpu),
         };
         let tiles = tiles(&task, stub).unwrap();
         let mut whole = vec![f32::NAN; (output.0 * output.1) as usize];
         let mut notes = Notes::default();
-        let done = run(&task, engine, tiles, &mut notes, &mut |area, _| {
+        let done = run(&task, &mut engine, tiles, &mut notes, &mut |area, _| {
             let rows =
                 area.planes[..area.area.area() as usize].chunks_exact(area.area.width as usize);
             for (row, y) in rows.zip(area.area.y..) {
@@ -605,13 +609,13 @@ mod tests {
             let tiles = tiles(&task, &network).unwrap();
             let (count, mut whole) = (tiles.len(), vec![f32::NAN; (149 * 107) as usize]);
             let on_cpu = || -> Result<Box<dyn Generator>> { unreachable!("no tile fails") };
-            let engine = Engine {
+            let mut engine = Engine {
                 network: Box::new(network),
                 device: Device::flex(),
                 model: "restorer",
-                on_cpu: &on_cpu,
+                on_cpu: Box::new(on_cpu),
             };
-            run(&task, engine, tiles, &mut Notes::default(), &mut |area, _| {
+            run(&task, &mut engine, tiles, &mut Notes::default(), &mut |area, _| {
                 for y in 0..area.area.height {
                     let row = &area.planes[(y * area.area.width) as usize..];
                     let start = ((area.area.y + y) * 149 + area.area.x) as usize;
@@ -664,14 +668,14 @@ mod tests {
         let tiles = plan::plan(150, 110, (64, 64), 8, 1);
         assert!(tiles.len() > 4);
         let on_cpu = || -> Result<Box<dyn Generator>> { Ok(Box::new(SOUND)) };
-        let engine = Engine {
+        let mut engine = Engine {
             network: Box::new(far),
             device: Device::flex(),
             model: "stub",
-            on_cpu: &on_cpu,
+            on_cpu: Box::new(on_cpu),
         };
         let mut rows = Vec::new();
-        run(&task, engine, tiles, &mut Notes::default(), &mut |area, _| {
+        run(&task, &mut engine, tiles, &mut Notes::default(), &mut |area, _| {
             assert_eq!(area.area.y as usize * 300, rows.len());
             rows.extend_from_slice(&area.planes[..area.area.area() as usize]);
             Ok(())
@@ -691,11 +695,11 @@ mod tests {
         let task =
             Task { source: &source, mask: None, output: (326, 240), tile: 64, balanced: false };
         let on_cpu = || -> Result<Box<dyn Generator>> { Ok(Box::new(SOUND)) };
-        let engine = Engine {
+        let mut engine = Engine {
             network: Box::new(Stub { reach: Reach::Whole, ..SOUND }),
             device: Device::flex(),
             model: "stub",
-            on_cpu: &on_cpu,
+            on_cpu: Box::new(on_cpu),
         };
         let tiles = plan::plan(163, 120, (64, 64), 8, 1);
         let starts: Vec<u32> = tiles.iter().map(|tile| tile.window.x).collect();
@@ -703,7 +707,7 @@ mod tests {
             starts.windows(3).any(|w| w[0] + 64 > w[2] && w[0] < w[1] && w[1] < w[2]),
             "{starts:?}"
         );
-        run(&task, engine, tiles, &mut Notes::default(), &mut |area, _| {
+        run(&task, &mut engine, tiles, &mut Notes::default(), &mut |area, _| {
             let grey = 128.0 / 255.0;
             assert!(area.planes.iter().all(|value| (value - grey).abs() < 1e-5));
             Ok(())

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use image::{ColorType, DynamicImage, GrayImage, ImageBuffer, Pixel};
+use image::{ColorType, DynamicImage, ImageBuffer, Pixel};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -13,6 +13,7 @@ use crate::{
     device::Chosen,
     error::{Error, Result},
     model::Model,
+    net::Generator,
     picture::{Picture, resample::Resampler},
     rect::Rect,
 };
@@ -102,18 +103,6 @@ pub fn upscale(
             model.name()
         )));
     }
-    run(picture, None, model, device, options, monitor)
-}
-
-/// A picture through a network, tile by tile, with a mask for a network that takes one.
-pub(super) fn run(
-    picture: &Picture,
-    mask: Option<&GrayImage>,
-    model: &Model,
-    device: &Chosen,
-    options: &UpscaleOptions,
-    monitor: &mut dyn Monitor,
-) -> Result<Receipt> {
     let begin = Instant::now();
     let input = picture.size();
     let output = options.output_size(input, model)?;
@@ -122,7 +111,7 @@ pub(super) fn run(
     let network = model.on(device.burn())?;
     let mut task = Task {
         source: bled.as_ref().unwrap_or(&picture.pixels),
-        mask,
+        mask: None,
         output,
         tile: options.tile.unwrap_or_else(|| device.default_tile()),
         balanced: options.tile.is_none() && !device.tunes_kernels(),
@@ -131,12 +120,7 @@ pub(super) fn run(
         // Shrinking a lot reaches far: then the default gives way.
         task.tile = task.tile.max(tiled::smallest_tile(&task, &*network));
     }
-    if network.channels() != 3 {
-        return Err(Error::Model {
-            name: model.name().to_owned(),
-            reason: format!("it works on {} channels instead of 3", network.channels()),
-        });
-    }
+    check_channels(&*network, model)?;
     let kernels = network.kernels();
     let tiles = tiled::tiles(&task, &*network)?;
     let count = tiles.len();
@@ -148,10 +132,14 @@ pub(super) fn run(
     })?;
 
     let cpu = || model.on(&Chosen::cpu().burn().clone());
-    let engine =
-        Engine { network, device: device.burn().clone(), model: model.name(), on_cpu: &cpu };
+    let mut engine = Engine {
+        network,
+        device: device.burn().clone(),
+        model: model.name(),
+        on_cpu: Box::new(cpu),
+    };
     let alpha = color.has_alpha().then(|| Resampler::new(input, output));
-    tiled::run(&task, engine, tiles, monitor, &mut |area, monitor| {
+    tiled::run(&task, &mut engine, tiles, monitor, &mut |area, monitor| {
         let alpha = alpha
             .as_ref()
             .map(|resampler| enlarged_alpha(&picture.pixels, resampler, output, area.area));
@@ -168,6 +156,17 @@ pub(super) fn run(
         tiles: count,
         seconds,
         megapixels_per_second: f64::from(output.0) * f64::from(output.1) / 1e6 / seconds,
+    })
+}
+
+/// That a network works on colours.
+pub(super) fn check_channels(network: &dyn Generator, model: &Model) -> Result<()> {
+    if network.channels() == 3 {
+        return Ok(());
+    }
+    Err(Error::Model {
+        name: model.name().to_owned(),
+        reason: format!("it works on {} channels instead of 3", network.channels()),
     })
 }
 
@@ -240,7 +239,7 @@ fn pixels_of(area: &Area, alpha: Option<&[f32]>, color: ColorType) -> DynamicIma
 /// Gives fully transparent pixels the colour of the nearest visible one; `None` where there is
 /// nothing to do. What is stored under them is arbitrary, and a network would draw it into the
 /// visible edge.
-fn bleed(source: &DynamicImage) -> Option<DynamicImage> {
+pub(super) fn bleed(source: &DynamicImage) -> Option<DynamicImage> {
     match source {
         DynamicImage::ImageLumaA8(pixels) => bled(pixels).map(Into::into),
         DynamicImage::ImageRgba8(pixels) => bled(pixels).map(Into::into),

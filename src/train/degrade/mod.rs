@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use fastrand::Rng;
-use image::{DynamicImage, GrayImage, Luma, RgbImage, imageops};
+use image::{DynamicImage, GrayImage, RgbImage, imageops};
 use serde::{Deserialize, Serialize};
 
 pub use self::{damage::Damage, watermark::Watermark};
@@ -15,6 +15,7 @@ pub use self::{damage::Damage, watermark::Watermark};
 use self::canvas::Canvas;
 use crate::{
     error::{Error, Result},
+    mask,
     picture::resample::resize_exact,
 };
 
@@ -255,40 +256,10 @@ impl Recipe {
         canvas.resize(size);
         let Canvas { picture, mut mask } = canvas;
         if self.mask_grow[1] > 0.0 {
-            mask = grown(&mask, draw(self.mask_grow, rng));
+            mask = mask::grown(&mask, draw(self.mask_grow, rng));
         }
         Ok(Degraded { picture, mask: self.masks().then_some(mask) })
     }
-}
-
-/// The mask and everything within `radius` pixels of it, from middle to middle.
-fn grown(mask: &GrayImage, radius: f32) -> GrayImage {
-    let (width, height) = mask.dimensions();
-    let reach = radius as i64;
-    // In each row, a disc is a run.
-    let halves: Vec<u32> =
-        (-reach..=reach).map(|dy| (radius * radius - (dy * dy) as f32).sqrt() as u32).collect();
-    let mut grown = mask.clone();
-    for (x, y, _) in mask.enumerate_pixels().filter(|(.., pixel)| pixel.0[0] != 0) {
-        // The run of a pixel inside of a mark is that of its neighbour: only borders matter.
-        let marked = |x: u32, y: u32| mask.get_pixel_checked(x, y).is_none_or(|p| p.0[0] != 0);
-        let inside = marked(x + 1, y)
-            && marked(x, y + 1)
-            && marked(x.wrapping_sub(1), y)
-            && marked(x, y.wrapping_sub(1));
-        if inside {
-            continue;
-        }
-        for (half, dy) in halves.iter().zip(-reach..) {
-            let row = i64::from(y) + dy;
-            if (0..i64::from(height)).contains(&row) {
-                for x in x.saturating_sub(*half)..=(x + half).min(width - 1) {
-                    grown.put_pixel(x, row as u32, Luma([255]));
-                }
-            }
-        }
-    }
-    grown
 }
 
 /// That a range rises and lies in its bounds.
@@ -675,20 +646,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grown_mask_reaches_as_far_as_it_says() {
-        let mut rng = Rng::with_seed(5);
-        let mask = GrayImage::from_fn(40, 30, |_, _| Luma([if rng.u8(..) < 4 { 255 } else { 0 }]));
-        for radius in [0.0, 0.7, 1.0, 2.5, 7.3, 60.0_f32] {
-            let grown = grown(&mask, radius);
-            for (x, y, pixel) in grown.enumerate_pixels() {
-                let near = mask.enumerate_pixels().any(|(mx, my, marked)| {
-                    let away = (mx.abs_diff(x).pow(2) + my.abs_diff(y).pow(2)) as f32;
-                    marked.0[0] == 255 && away <= radius * radius
-                });
-                assert_eq!(pixel.0[0] == 255, near, "{x} {y} {radius}");
-            }
-        }
-
+    fn a_mask_can_reach_beyond_the_marks() {
         // The picture stays the same, and the marks are under the mask.
         let exact = Recipe::named("damage").unwrap();
         let loose = Recipe { mask_grow: [2.0, 6.0], ..exact.clone() };

@@ -1,0 +1,118 @@
+//! `pixmend mend`
+
+use std::path::{Path, PathBuf};
+
+use image::GrayImage;
+
+use super::{output::Destination, tell};
+use crate::{
+    device::Chosen,
+    error::{Error, Result},
+    model::Model,
+    picture::{Format, Picture},
+    restore::mend::{Filler, MendOptions, TEXTURE, mend},
+    settings::MENDING_MODEL,
+};
+
+/// Arguments of `pixmend mend`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Photo to mend: JPEG, PNG, WebP, TIFF or BMP
+    #[arg(value_name = "IN")]
+    input: PathBuf,
+    /// Picture of the photo's size: whatever is not black in it is filled
+    #[arg(long, value_name = "MASK")]
+    mask: PathBuf,
+    #[command(flatten)]
+    destination: Destination,
+    /// Name of a shipped model, a model file, `texture` for what the photo itself is made of, or
+    /// `auto`: the network for marks, texture for holes
+    #[arg(long, value_name = "NAME|FILE|texture|auto", default_value = "auto")]
+    model: String,
+    /// Make the mask larger by so many pixels, or smaller with a number below 0
+    #[arg(long, value_name = "PX", default_value_t = 0.0, allow_negative_numbers = true)]
+    grow: f32,
+    /// Width of the soft join around the mask in pixels
+    #[arg(long, value_name = "PX", default_value_t = 0.0)]
+    feather: f32,
+    /// What is under the mask is of no use: an object, not a mark that something shines through
+    #[arg(long)]
+    object: bool,
+    /// Decides what texture draws by lot
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// auto, gpu, cpu or the name of an adapter
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    device: String,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<()> {
+    let Arguments { seed, .. } = *arguments;
+    let network = match arguments.model.as_str() {
+        TEXTURE => None,
+        "auto" => Some(Model::find(MENDING_MODEL)?),
+        name => Some(Model::find(name)?),
+    };
+    let picture = Picture::open(&arguments.input)?;
+    let mask = open_mask(&arguments.mask)?;
+    let options =
+        MendOptions { grow: arguments.grow, feather: arguments.feather, hides: arguments.object };
+    let mut default = picture.default_output("mended");
+    if Format::of_path(&default) == Some(Format::Jpeg) {
+        // Compressed again, all of the photo would change.
+        default.set_extension(Format::Png.extension());
+    }
+    let target = arguments.destination.target(&arguments.input, default, picture.size())?;
+    if target.is_lossy() {
+        tell(
+            "note: JPEG compresses the whole photo again; PNG, TIFF and WebP keep every pixel outside of the mask",
+        );
+    }
+    let device = match &network {
+        Some(_) => Chosen::by_name(&arguments.device)?,
+        None => Chosen::cpu(),
+    };
+    if let Some(note) = device.note() {
+        tell(&format!("note: {note}"));
+    }
+    let filler = match &network {
+        None => Filler::Texture { seed },
+        Some(model) if arguments.model == "auto" => Filler::Auto { model, device: &device, seed },
+        Some(model) => Filler::Network { model, device: &device },
+    };
+    target.fill(
+        &picture,
+        |monitor| mend(&picture, &mask, filler, options, monitor),
+        |receipt| {
+            let regions = if receipt.regions == 1 { "region" } else { "regions" };
+            format!(
+                "{} {regions} filled by {}, {} pixels changed outside the mask, {:.1} s",
+                receipt.regions,
+                if receipt.filler.is_empty() { "nothing" } else { &receipt.filler },
+                receipt.changed_outside,
+                receipt.seconds
+            )
+        },
+    )
+}
+
+/// A mask from a file: transparent pixels are not marked, whatever their colour.
+pub(super) fn open_mask(path: &Path) -> Result<GrayImage> {
+    if Format::of_path(path) == Some(Format::Jpeg) {
+        return Err(Error::Setting(format!(
+            "{} cannot be a mask: JPEG blurs its borders (use PNG)",
+            path.display()
+        )));
+    }
+    let pixels = Picture::open(path)?.pixels;
+    let mut mask = pixels.to_luma8();
+    if pixels.color().has_alpha() {
+        let shares = pixels.to_luma_alpha8();
+        for (mark, pixel) in mask.iter_mut().zip(shares.pixels()) {
+            if pixel.0[1] == 0 {
+                *mark = 0;
+            }
+        }
+    }
+    Ok(mask)
+}

@@ -1,0 +1,216 @@
+//! What commands that make a picture share: where it goes, and how it gets there.
+
+use std::{
+    io::IsTerminal as _,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::{interrupted, print_json, tell};
+use crate::{
+    error::{Error, Result},
+    picture::{Format, Metadata, Picture, PictureWriter, formats::Header},
+    restore::{Monitor, Patch, Progress, Start, strips::Strips},
+    settings::Existing,
+};
+
+/// Where a result goes.
+#[derive(Debug, clap::Args)]
+pub struct Destination {
+    /// Result; the ending names its format [default: beside IN, named after what was done]
+    #[arg(short, long, value_name = "OUT")]
+    output: Option<PathBuf>,
+    /// Replace the result if it exists
+    #[arg(long)]
+    overwrite: bool,
+    /// Print one JSON object about what was done
+    #[arg(long)]
+    json: bool,
+}
+
+/// A result that can be written, as far as that is known beforehand.
+pub(super) struct Target {
+    path: PathBuf,
+    existing: Existing,
+    format: Format,
+    json: bool,
+}
+
+impl Destination {
+    /// Finds out what would fail when the long part is done.
+    pub(super) fn target(
+        &self,
+        input: &Path,
+        default: PathBuf,
+        size: (u32, u32),
+    ) -> Result<Target> {
+        let existing = match (self.overwrite, &self.output) {
+            (true, _) => Existing::Replace,
+            (false, Some(_)) => Existing::Refuse,
+            (false, None) => Existing::Number,
+        };
+        let path = self.output.clone().unwrap_or(default);
+        if path.is_dir() {
+            return Err(Error::Directory { path });
+        }
+        // A link that leads nowhere takes the name, too.
+        if existing == Existing::Refuse && path.symlink_metadata().is_ok() {
+            return Err(Error::Exists { path });
+        }
+        if same_file(&path, input) {
+            return Err(Error::OutputIsInput { path });
+        }
+        let format =
+            Format::of_path(&path).ok_or_else(|| Error::UnknownFormat { path: path.clone() })?;
+        format.check_size(size.0, size.1, &path)?;
+        Ok(Target { path, existing, format, json: self.json })
+    }
+}
+
+#[derive(Serialize)]
+struct Report<R> {
+    output: String,
+    #[serde(flatten)]
+    receipt: R,
+    peak_memory_bytes: Option<u64>,
+}
+
+impl Target {
+    /// The ending says that not all pixels will be kept as they are.
+    pub(super) const fn is_lossy(&self) -> bool {
+        matches!(self.format, Format::Jpeg)
+    }
+
+    /// Runs a job into the file, and says what was done: `sentence` of its receipt, or the receipt.
+    pub(super) fn fill<R: Serialize>(
+        self,
+        picture: &Picture,
+        run: impl FnOnce(&mut dyn Monitor) -> Result<R>,
+        sentence: impl FnOnce(&R) -> String,
+    ) -> Result<()> {
+        let mut monitor = ToFile {
+            path: &self.path,
+            metadata: picture.metadata.clone(),
+            bar: bar(self.json),
+            interrupted: interrupted(),
+            parts: None,
+        };
+        let receipt = run(&mut monitor)?;
+        let output = monitor.finish(self.existing)?;
+        for loss in self.format.losses(picture.pixels.color(), &picture.metadata) {
+            tell(&format!("note: {loss}"));
+        }
+        if self.json {
+            return print_json(&Report {
+                output: output.to_string_lossy().into_owned(),
+                receipt,
+                peak_memory_bytes: peak_memory(),
+            });
+        }
+        tell(&format!("{} ({})", output.display(), sentence(&receipt)));
+        Ok(())
+    }
+}
+
+/// Whether two paths are one file, through links too.
+pub(super) fn same_file(a: &Path, b: &Path) -> bool {
+    match (a.canonicalize(), b.canonicalize()) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
+    }
+}
+
+fn bar(hidden: bool) -> ProgressBar {
+    if hidden || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = "{bar:32} {msg}";
+    ProgressBar::new(1).with_style(
+        ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
+    )
+}
+
+/// Writes the result while it comes, and shows how far it is.
+struct ToFile<'a> {
+    path: &'a Path,
+    metadata: Metadata,
+    bar: ProgressBar,
+    interrupted: Arc<AtomicBool>,
+    parts: Option<(PictureWriter, Strips)>,
+}
+
+impl ToFile<'_> {
+    fn finish(self, existing: Existing) -> Result<PathBuf> {
+        self.bar.finish_and_clear();
+        match self.parts {
+            Some((writer, _)) => writer.finish(existing),
+            None => Err(Error::Cancelled),
+        }
+    }
+}
+
+impl Monitor for ToFile<'_> {
+    fn start(&mut self, start: &Start) -> Result<()> {
+        let header = Header {
+            width: start.size.0,
+            height: start.size.1,
+            color: start.color,
+            metadata: std::mem::take(&mut self.metadata),
+        };
+        let writer = PictureWriter::create(self.path, header)?;
+        self.parts = Some((writer, Strips::new(start.size.0, start.color)));
+        Ok(())
+    }
+
+    fn progress(&mut self, progress: Progress) -> Result<()> {
+        if self.interrupted.load(Ordering::Relaxed) {
+            return Err(Error::Cancelled);
+        }
+        self.bar.set_length(progress.total);
+        self.bar.set_position(progress.done);
+        let left = progress.remaining.map_or_else(
+            || "measuring".to_owned(),
+            |left| format!("{} left", indicatif::HumanDuration(left)),
+        );
+        let megapixels = |pixels: u64| pixels as f64 / 1e6;
+        self.bar.set_message(format!(
+            "{:.1} of {:.1} Mpx, {left}",
+            megapixels(progress.done),
+            megapixels(progress.total)
+        ));
+        Ok(())
+    }
+
+    fn patch(&mut self, patch: Patch) -> Result<()> {
+        if let Some((writer, strips)) = &mut self.parts
+            && let Some(rows) = strips.push(patch)
+        {
+            writer.push(rows)?;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, note: &str) {
+        self.bar.suspend(|| tell(&format!("note: {note}")));
+    }
+}
+
+/// The most memory this process has had, in bytes, where the system tells.
+fn peak_memory() -> Option<u64> {
+    #[cfg(unix)]
+    {
+        use nix::sys::resource::{UsageWho, getrusage};
+        let most = getrusage(UsageWho::RUSAGE_SELF).ok()?.max_rss();
+        // Linux and the BSDs count kibibytes, macOS bytes.
+        let unit = if cfg!(target_os = "macos") { 1 } else { 1024 };
+        Some(u64::try_from(most).ok()? * unit)
+    }
+    #[cfg(not(unix))]
+    None
+}

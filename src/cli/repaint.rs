@@ -1,0 +1,74 @@
+//! `pixmend clean` and `pixmend colour`
+
+use std::path::PathBuf;
+
+use super::{mend::open_mask, output::Destination, tell};
+use crate::{
+    device::Chosen,
+    error::Result,
+    model::Model,
+    picture::Picture,
+    restore::repaint::{RepaintOptions, in_colour, repaint},
+    settings::{CLEANING_MODEL, COLOURING_MODEL},
+};
+
+/// Arguments of both.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Photo: JPEG, PNG, WebP, TIFF or BMP
+    #[arg(value_name = "IN")]
+    input: PathBuf,
+    #[command(flatten)]
+    destination: Destination,
+    /// How much of the network's answer is taken, 0 to 1
+    #[arg(long, default_value_t = 1.0)]
+    strength: f32,
+    /// Picture of the photo's size: only what is not black in it changes
+    #[arg(long, value_name = "MASK")]
+    mask: Option<PathBuf>,
+    /// Name of a shipped model, or a model file [default: the one for this]
+    #[arg(long, value_name = "NAME|FILE")]
+    model: Option<String>,
+    /// auto, gpu, cpu or the name of an adapter
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    device: String,
+    /// Side of a tile in pixels of the photo [default: what suits the device]
+    #[arg(long, value_name = "N")]
+    tile: Option<u32>,
+}
+
+/// What is done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Job {
+    Clean,
+    Colour,
+}
+
+pub(super) fn run(arguments: &Arguments, job: Job) -> Result<()> {
+    let (usual, done) = match job {
+        Job::Clean => (CLEANING_MODEL, "clean"),
+        Job::Colour => (COLOURING_MODEL, "colour"),
+    };
+    let model = Model::find(arguments.model.as_deref().unwrap_or(usual))?;
+    let mut picture = Picture::open(&arguments.input)?;
+    let mask = arguments.mask.as_deref().map(open_mask).transpose()?;
+    if job == Job::Colour {
+        picture = in_colour(picture);
+    }
+    let options = RepaintOptions {
+        strength: arguments.strength,
+        tile: arguments.tile,
+        keeps_luma: job == Job::Colour,
+    };
+    let default = picture.default_output(done);
+    let target = arguments.destination.target(&arguments.input, default, picture.size())?;
+    let device = Chosen::by_name(&arguments.device)?;
+    if let Some(note) = device.note() {
+        tell(&format!("note: {note}"));
+    }
+    target.fill(
+        &picture,
+        |monitor| repaint(&picture, mask.as_ref(), &model, &device, options, monitor),
+        |receipt| format!("by {}, {:.1} s on {}", receipt.model, receipt.seconds, receipt.device),
+    )
+}

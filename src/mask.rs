@@ -1,0 +1,187 @@
+//! Masks: what of a picture is marked. A mask is a grey picture of the photo's size, in which every
+//! pixel that is not black is marked.
+//!
+//! Distances are from middle to middle of pixels (P. Felzenszwalb and D. Huttenlocher, "Distance
+//! transforms of sampled functions", 2012).
+
+use image::{GrayImage, Luma};
+use imageproc::{
+    distance_transform::euclidean_squared_distance_transform,
+    region_labelling::{Connectivity, connected_components},
+};
+
+use crate::rect::Rect;
+
+/// Furthest that a mask is grown, shrunk or feathered, in pixels.
+pub const MOST: f32 = 256.0;
+
+/// Side of the squares by which marks are told to be near each other.
+const SQUARE: u32 = 32;
+
+/// Everything within `pixels` of what is marked; with a negative number, what is further than that
+/// from all that is not.
+#[must_use]
+pub fn grown(mask: &GrayImage, pixels: f32) -> GrayImage {
+    let within = |distances: &image::ImageBuffer<Luma<f64>, Vec<f64>>, near: u8, far: u8| {
+        let most = f64::from(pixels) * f64::from(pixels);
+        let mut answer = GrayImage::new(mask.width(), mask.height());
+        for (to, distance) in answer.iter_mut().zip(distances.iter()) {
+            *to = if *distance <= most { near } else { far };
+        }
+        answer
+    };
+    if pixels >= 0.0 {
+        within(&euclidean_squared_distance_transform(mask), 255, 0)
+    } else {
+        within(&euclidean_squared_distance_transform(&inverted(mask)), 0, 255)
+    }
+}
+
+/// The other pixels.
+#[must_use]
+pub fn inverted(mask: &GrayImage) -> GrayImage {
+    let mut answer = mask.clone();
+    answer.iter_mut().for_each(|value| *value = if *value == 0 { 255 } else { 0 });
+    answer
+}
+
+/// Shares from 0 to 255: all of what is marked, and less and less of what lies within `pixels`
+/// around it.
+#[must_use]
+pub fn feathered(mask: &GrayImage, pixels: f32) -> GrayImage {
+    let mut answer = mask.clone();
+    if pixels <= 0.0 {
+        answer.iter_mut().for_each(|value| *value = if *value == 0 { 0 } else { 255 });
+        return answer;
+    }
+    let distances = euclidean_squared_distance_transform(mask);
+    for (to, distance) in answer.iter_mut().zip(distances.iter()) {
+        let share = 1.0 - distance.sqrt() as f32 / (pixels + 1.0);
+        *to = (share.max(0.0) * 255.0 + 0.5) as u8;
+    }
+    answer
+}
+
+/// How far the pixel that lies deepest in the mask is from its border, in pixels; 0 if none is
+/// marked. The border of the picture does not count.
+#[must_use]
+pub fn depth(mask: &GrayImage) -> f32 {
+    let clear = inverted(mask);
+    if clear.iter().all(|value| *value == 0) {
+        return mask.width().max(mask.height()) as f32;
+    }
+    let distances = euclidean_squared_distance_transform(&clear);
+    distances.iter().fold(0.0, |most: f64, distance| most.max(*distance)).sqrt() as f32
+}
+
+/// How many pixels are marked.
+#[must_use]
+pub fn count(mask: &GrayImage) -> u64 {
+    mask.iter().filter(|value| **value > 0).count() as u64
+}
+
+/// Boxes around all that is marked, in reading order. What is nearer than 32 pixels or so comes
+/// into one box; boxes of marks that are entangled may overlap.
+#[must_use]
+pub fn regions(mask: &GrayImage) -> Vec<Rect> {
+    let (width, height) = mask.dimensions();
+    let mut squares = GrayImage::new(width.div_ceil(SQUARE), height.div_ceil(SQUARE));
+    let mut spans = vec![None; (squares.width() * squares.height()) as usize];
+    for (y, row) in mask.rows().enumerate() {
+        for (x, _) in row.enumerate().filter(|(_, pixel)| pixel.0[0] > 0) {
+            let (x, y) = (x as u32, y as u32);
+            squares.put_pixel(x / SQUARE, y / SQUARE, Luma([255]));
+            let span = &mut spans[(y / SQUARE * squares.width() + x / SQUARE) as usize];
+            join(span, Rect { x, y, width: 1, height: 1 });
+        }
+    }
+    let labels = connected_components(&squares, Connectivity::Eight, Luma([0]));
+    let most = labels.iter().copied().max().unwrap_or(0);
+    let mut boxes = vec![None; most as usize];
+    for (label, span) in labels.iter().zip(spans) {
+        if let (Some(index), Some(span)) = (label.checked_sub(1), span) {
+            join(&mut boxes[index as usize], span);
+        }
+    }
+    boxes.into_iter().flatten().collect()
+}
+
+/// The smallest box around both.
+fn join(of: &mut Option<Rect>, other: Rect) {
+    *of = Some(of.map_or(other, |rect| {
+        Rect::spanning(
+            rect.x.min(other.x),
+            rect.y.min(other.y),
+            rect.right().max(other.right()),
+            rect.bottom().max(other.bottom()),
+        )
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(width: u32, height: u32, marked: impl Fn(u32, u32) -> bool) -> GrayImage {
+        GrayImage::from_fn(width, height, |x, y| Luma([if marked(x, y) { 255 } else { 0 }]))
+    }
+
+    #[test]
+    fn growing_and_shrinking_go_by_distance() {
+        let mask = drawn(40, 30, |x, y| (x, y) == (12, 14) || (x > 25 && y < 9));
+        for pixels in [0.0, 1.0, 1.5, 2.9, 6.0_f32] {
+            let grown = grown(&mask, pixels);
+            for (x, y, pixel) in grown.enumerate_pixels() {
+                let near = mask.enumerate_pixels().any(|(mx, my, marked)| {
+                    let away = (mx.abs_diff(x).pow(2) + my.abs_diff(y).pow(2)) as f32;
+                    marked.0[0] > 0 && away <= pixels * pixels
+                });
+                assert_eq!(pixel.0[0] == 255, near, "{x} {y} by {pixels}");
+            }
+            if pixels > 0.0 {
+                let shrunk = super::grown(&mask, -pixels);
+                let other = inverted(&super::grown(&inverted(&mask), pixels));
+                assert!(shrunk == other, "{pixels}");
+            }
+        }
+        assert_eq!(grown(&GrayImage::new(5, 4), 3.0), GrayImage::new(5, 4), "nothing to grow");
+    }
+
+    #[test]
+    fn a_feather_falls_from_the_mask_to_its_end() {
+        let mask = drawn(30, 1, |x, _| x < 10);
+        let soft = feathered(&mask, 4.0);
+        let row: Vec<u8> = soft.iter().copied().collect();
+        assert!(row[..10].iter().all(|share| *share == 255));
+        assert_eq!(row[10..16], [204, 153, 102, 51, 0, 0]);
+        assert!(feathered(&mask, 0.0) == mask);
+        assert!(feathered(&GrayImage::new(9, 9), 5.0) == GrayImage::new(9, 9));
+    }
+
+    #[test]
+    fn boxes_hold_all_marks_and_keep_far_ones_apart() {
+        let mask = drawn(400, 300, |x, y| {
+            (x == 3 && y == 299) || ((200..230).contains(&x) && y == 100) || (x == 250 && y == 110)
+        });
+        let mut boxes = regions(&mask);
+        boxes.sort_by_key(|rect| rect.x);
+        assert_eq!(
+            boxes,
+            [
+                Rect { x: 3, y: 299, width: 1, height: 1 },
+                Rect { x: 200, y: 100, width: 51, height: 11 },
+            ]
+        );
+        assert!(regions(&GrayImage::new(50, 50)).is_empty());
+        assert_eq!(regions(&drawn(70, 80, |_, _| true)), [Rect::of_size(70, 80)]);
+        assert_eq!(count(&mask), 32);
+    }
+
+    #[test]
+    fn the_depth_is_that_of_the_widest_part() {
+        assert_eq!(depth(&GrayImage::new(9, 9)), 0.0);
+        assert_eq!(depth(&drawn(30, 30, |x, _| x == 4)), 1.0);
+        assert_eq!(depth(&drawn(30, 30, |x, y| (5..14).contains(&x) && (5..14).contains(&y))), 5.0);
+        assert_eq!(depth(&drawn(30, 20, |_, _| true)), 30.0);
+    }
+}

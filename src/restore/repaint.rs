@@ -1,0 +1,276 @@
+//! A whole photo through a network that keeps its size: cleaned or coloured, as much as the user
+//! wants, all over or inside a mask.
+
+use std::time::Instant;
+
+use image::{ColorType, DynamicImage, GrayImage};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Monitor, Patch, Receipt, Start,
+    blend::{Layer, blend},
+    tiled::{self, Engine, Task},
+    upscale::{bleed, check_channels},
+};
+use crate::{
+    device::Chosen,
+    error::{Error, Result},
+    model::Model,
+    picture::Picture,
+    rect::Rect,
+};
+
+/// What the user sets.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RepaintOptions {
+    /// How much of the network's answer is taken, 0 to 1.
+    pub strength: f32,
+    /// Side of a tile in pixels; `None` for what suits the device.
+    pub tile: Option<u32>,
+    /// The photo keeps its brightness: only colours are taken.
+    pub keeps_luma: bool,
+}
+
+/// Runs a network over `picture`; the result leaves through [`Monitor::patch`]. With a mask, of the
+/// picture's size, only what is not black in it changes, as much as its value says.
+///
+/// # Errors
+/// [`Error::Setting`] if the model does not keep the size, or the strength or the mask does not
+/// fit, or as [`super::upscale()`].
+pub fn repaint(
+    picture: &Picture,
+    mask: Option<&GrayImage>,
+    model: &Model,
+    device: &Chosen,
+    options: RepaintOptions,
+    monitor: &mut dyn Monitor,
+) -> Result<Receipt> {
+    let begin = Instant::now();
+    let size = picture.size();
+    if model.scale() != 1 || model.takes_mask() {
+        return Err(Error::Setting(format!(
+            "the model {} is for something else: one that keeps the size of a photo is needed",
+            model.name()
+        )));
+    }
+    if !(0.0..=1.0).contains(&options.strength) {
+        return Err(Error::Setting("a strength is a number from 0 to 1".to_owned()));
+    }
+    if let Some(mask) = mask {
+        check_mask(mask, size)?;
+    }
+    let bled = bleed(&picture.pixels);
+    let network = model.on(device.burn())?;
+    check_channels(&*network, model)?;
+    let mut task = Task {
+        source: bled.as_ref().unwrap_or(&picture.pixels),
+        mask: None,
+        output: size,
+        tile: options.tile.unwrap_or_else(|| device.default_tile()),
+        balanced: options.tile.is_none() && !device.tunes_kernels(),
+    };
+    if options.tile.is_none() {
+        task.tile = task.tile.max(tiled::smallest_tile(&task, &*network));
+    }
+    let tiles = tiled::tiles(&task, &*network)?;
+    let (count, kernels) = (tiles.len(), network.kernels());
+    monitor.start(&Start {
+        size,
+        color: picture.pixels.color(),
+        device: device.name().to_owned(),
+        tiles: count,
+    })?;
+    let mut engine = Engine {
+        network,
+        device: device.burn().clone(),
+        model: model.name(),
+        on_cpu: Box::new(|| model.on(&Chosen::cpu().burn().clone())),
+    };
+    tiled::run(&task, &mut engine, tiles, monitor, &mut |answer, monitor| {
+        let Rect { x, y, width, height } = answer.area;
+        let mut pixels = picture.pixels.crop_imm(x, y, width, height);
+        let mut planes = answer.planes;
+        if options.keeps_luma {
+            keep_luma(&mut planes, &pixels);
+        }
+        let area = Rect::of_size(width, height);
+        let mut parts = planes.chunks_exact(area.area() as usize);
+        if let (Some(red), Some(green), Some(blue)) = (parts.next(), parts.next(), parts.next()) {
+            let layer = Layer { area, planes: [red, green, blue] };
+            blend(&mut pixels, &layer, area, |column, row| {
+                let inside = mask.map_or(1.0, |mask| {
+                    f32::from(mask.get_pixel(x + column, y + row).0[0]) / 255.0
+                });
+                options.strength * inside
+            });
+        }
+        monitor.patch(Patch { area: answer.area, pixels })
+    })?;
+    let seconds = begin.elapsed().as_secs_f64();
+    Ok(Receipt {
+        input_size: size,
+        output_size: size,
+        model: model.name().to_owned(),
+        device: device.name().to_owned(),
+        kernels,
+        tiles: count,
+        seconds,
+        megapixels_per_second: f64::from(size.0) * f64::from(size.1) / 1e6 / seconds,
+    })
+}
+
+/// That a mask is as large as its picture.
+pub(super) fn check_mask(mask: &GrayImage, size: (u32, u32)) -> Result<()> {
+    if mask.dimensions() == size {
+        return Ok(());
+    }
+    Err(Error::Setting(format!(
+        "the mask has {} x {} pixels and the picture {} x {}: they must be the same",
+        mask.width(),
+        mask.height(),
+        size.0,
+        size.1
+    )))
+}
+
+/// Moves each colour along the greys until it is as bright (BT.601) as the photo.
+fn keep_luma(planes: &mut [f32], photo: &DynamicImage) {
+    let photo = photo.to_rgb32f();
+    let count = planes.len() / 3;
+    let luma = |[red, green, blue]: [f32; 3]| 0.299 * red + 0.587 * green + 0.114 * blue;
+    for (place, pixel) in photo.pixels().enumerate() {
+        let answer = [0, 1, 2].map(|channel| planes[channel * count + place]);
+        let missing = luma(pixel.0) - luma(answer);
+        for channel in 0..3 {
+            planes[channel * count + place] += missing;
+        }
+    }
+}
+
+/// The photo with three channels where it has one, so that it can take colours. A profile for
+/// greys, which would not fit any more, is left out.
+#[must_use]
+pub fn in_colour(mut picture: Picture) -> Picture {
+    let color = picture.pixels.color();
+    if color.has_color() {
+        return picture;
+    }
+    let pixels = std::mem::replace(&mut picture.pixels, DynamicImage::new_rgb8(0, 0));
+    picture.pixels = match color {
+        ColorType::La8 => pixels.into_rgba8().into(),
+        ColorType::L16 => pixels.into_rgb16().into(),
+        ColorType::La16 => pixels.into_rgba16().into(),
+        _ => pixels.into_rgb8().into(),
+    };
+    picture.metadata.icc = None;
+    picture
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use image::{Luma, Rgb, RgbImage};
+
+    use super::*;
+    use crate::{
+        net::{NetworkConfig, residual::ResidualConfig},
+        restore::{Mosaic, strips},
+    };
+
+    struct Gather(Vec<Patch>);
+
+    impl Monitor for Gather {
+        fn patch(&mut self, patch: Patch) -> Result<()> {
+            self.0.push(patch);
+            Ok(())
+        }
+    }
+
+    /// A network that was not trained: it changes whatever it is let to.
+    fn model(scale: usize) -> Model {
+        let config = ResidualConfig { channels: 4, blocks: 1, scale, ..ResidualConfig::restorer() };
+        let config = NetworkConfig::Residual(config);
+        Model::of("untrained", config, &config.init(&Device::flex())).unwrap()
+    }
+
+    fn painted(
+        model: &Model,
+        photo: &RgbImage,
+        mask: Option<&GrayImage>,
+        options: RepaintOptions,
+    ) -> RgbImage {
+        let picture = Picture::from_pixels("test", photo.clone().into());
+        let mut gather = Gather(Vec::new());
+        repaint(&picture, mask, model, &Chosen::cpu(), options, &mut gather).unwrap();
+        let mosaic = Mosaic {
+            size: picture.size(),
+            color: picture.pixels.color(),
+            patches: gather.0.into_iter().map(Into::into).collect(),
+        };
+        let rows = strips::of_mosaic(&mosaic).collect::<Vec<_>>().concat();
+        RgbImage::from_raw(photo.width(), photo.height(), rows).unwrap()
+    }
+
+    const FULL: RepaintOptions = RepaintOptions { strength: 1.0, tile: None, keeps_luma: false };
+
+    fn photo() -> RgbImage {
+        RgbImage::from_fn(90, 70, |x, y| Rgb([(x * 2 + 30) as u8, (y * 3) as u8, (x + y) as u8]))
+    }
+
+    #[test]
+    fn strength_and_mask_say_how_much_changes() {
+        let (photo, model) = (photo(), model(1));
+        let done = |photo, mask, options| painted(&model, photo, mask, options);
+        let none = done(&photo, None, RepaintOptions { strength: 0.0, ..FULL });
+        assert!(none == photo);
+        let (all, half) = (
+            done(&photo, None, FULL),
+            done(&photo, None, RepaintOptions { strength: 0.5, ..FULL }),
+        );
+        assert!(all != photo);
+        for ((all, half), old) in all.iter().zip(half.iter()).zip(photo.iter()) {
+            let middle = f32::midpoint(f32::from(*all), f32::from(*old));
+            // The network may have answered beyond black or white before it was cut off.
+            assert!((f32::from(*half) - middle).abs() <= 1.0, "{old} {half} {all}");
+        }
+        let mask = GrayImage::from_fn(90, 70, |x, _| Luma([if x > 40 { 255 } else { 0 }]));
+        let part = done(&photo, Some(&mask), RepaintOptions { tile: Some(60), ..FULL });
+        for (x, y, pixel) in part.enumerate_pixels() {
+            let expected = if x > 40 { &all } else { &photo };
+            let apart = pixel.0.iter().zip(expected.get_pixel(x, y).0).map(|(a, b)| a.abs_diff(b));
+            assert!(apart.max().unwrap() <= u8::from(x > 40), "{x} {y}");
+        }
+    }
+
+    #[test]
+    fn only_colours_are_taken_where_brightness_is_kept() {
+        let grey = RgbImage::from_fn(64, 48, |x, y| Rgb([(60 + x + y) as u8; 3]));
+        let coloured = painted(&model(1), &grey, None, RepaintOptions { keeps_luma: true, ..FULL });
+        let luma = |p: &Rgb<u8>| {
+            0.299 * f32::from(p.0[0]) + 0.587 * f32::from(p.0[1]) + 0.114 * f32::from(p.0[2])
+        };
+        let mut colour = 0;
+        for (before, after) in grey.pixels().zip(coloured.pixels()) {
+            let cut_off = after.0.iter().any(|value| [0, 255].contains(value));
+            assert!(cut_off || (luma(before) - luma(after)).abs() < 1.5, "{before:?} {after:?}");
+            colour += u32::from(after.0[0].abs_diff(after.0[2]) > 2);
+        }
+        assert!(colour > 500, "{colour}");
+        let picture = Picture::from_pixels("grey", GrayImage::new(3, 2).into());
+        assert_eq!(in_colour(picture).pixels.color(), ColorType::Rgb8);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let picture = Picture::from_pixels("test", photo().into());
+        let mut gather = Gather(Vec::new());
+        let mut refused = |mask: Option<&GrayImage>, scale, options, word: &str| {
+            let (model, device) = (model(scale), Chosen::cpu());
+            let error = repaint(&picture, mask, &model, &device, options, &mut gather).unwrap_err();
+            assert!(error.to_string().contains(word), "{error}");
+        };
+        refused(None, 2, FULL, "keeps the size");
+        refused(None, 1, RepaintOptions { strength: 1.5, ..FULL }, "0 to 1");
+        refused(Some(&GrayImage::new(90, 71)), 1, FULL, "90 x 71");
+    }
+}
