@@ -1,5 +1,5 @@
 // Draws the panes of the viewer: pieces of pictures, the ground below
-// transparent ones, and the split line with its handle.
+// transparent ones, the mask over them, and the split line with its handle.
 //
 // Every quad is one instance. Positions are physical pixels from the top left
 // of the canvas; colours are multiplied by alpha.
@@ -21,6 +21,7 @@ const PICTURE = 0u;
 const GROUND = 1u;
 const SOLID = 2u;
 const DISC = 3u;
+const MASK = 4u;
 
 struct Quad {
     // Left, top, right, bottom.
@@ -41,6 +42,8 @@ struct Fragment {
     @location(3) @interpolate(flat) clip: vec4<f32>,
     @location(4) @interpolate(flat) color: vec4<f32>,
     @location(5) @interpolate(flat) kind: u32,
+    // Texels for a pixel of the screen.
+    @location(6) @interpolate(flat) step: vec2<f32>,
 }
 
 @vertex
@@ -58,7 +61,14 @@ fn vertex(@builtin(vertex_index) index: u32, quad: Quad) -> Fragment {
         quad.clip,
         quad.color,
         quad.kind,
+        (quad.texels.zw - quad.texels.xy) / max(quad.rect.zw - quad.rect.xy, vec2<f32>(1e-6)),
     );
+}
+
+// How much of a place in texels is marked.
+fn marked(texel: vec2<f32>) -> f32 {
+    let size = vec2<f32>(textureDimensions(picture));
+    return textureSampleLevel(picture, smooth_sampler, texel / size, 0.0).a;
 }
 
 fn linear_from_gamma(color: vec3<f32>) -> vec3<f32> {
@@ -94,6 +104,17 @@ fn fragment(in: Fragment) -> @location(0) vec4<f32> {
             let radius = (in.rect.z - in.rect.x) * 0.5;
             let inside = clamp(radius - distance(in.at, centre), 0.0, 1.0);
             color = color * inside;
+        }
+        case MASK: {
+            // The outline is where the mask changes between neighbours on the screen.
+            let across = vec2<f32>(in.step.x, 0.0);
+            let down = vec2<f32>(0.0, in.step.y);
+            let change = max(
+                abs(marked(in.texel + across) - marked(in.texel - across)),
+                abs(marked(in.texel + down) - marked(in.texel - down)),
+            );
+            let line = smoothstep(0.2, 0.6, change);
+            color = mix(color * marked(in.texel), vec4<f32>(1.0), line * 0.9);
         }
         default: {}
     }

@@ -16,6 +16,38 @@ pub enum Command {
     OpenSample,
     /// Enlarge the photo.
     Upscale,
+    /// Enlarge or repair the photo.
+    SwitchTask,
+    /// Fill what is marked.
+    Fill,
+    /// Take JPEG artefacts, noise and blur away.
+    Clean,
+    /// Colour a grey photo.
+    Colour,
+    /// Make the result the photo.
+    Adopt,
+    /// Take the fill or the last stroke back.
+    Undo,
+    /// Do again what was taken back.
+    Redo,
+    /// Mark nothing.
+    ClearMask,
+    /// Mark the rest.
+    InvertMask,
+    /// A thinner brush.
+    SmallerBrush,
+    /// A thicker brush.
+    LargerBrush,
+    /// Marks what it goes over.
+    Brush,
+    /// Takes marks away.
+    Eraser,
+    /// Marks what is between two corners.
+    Rectangle,
+    /// Marks what a line goes around.
+    Lasso,
+    /// Marks what has one colour.
+    Wand,
     /// End the running job.
     Cancel,
     /// Write the result beside the photo.
@@ -44,11 +76,27 @@ pub enum Command {
 
 impl Command {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 32] = [
         Self::Open,
         Self::Paste,
         Self::OpenSample,
         Self::Upscale,
+        Self::SwitchTask,
+        Self::Fill,
+        Self::Clean,
+        Self::Colour,
+        Self::Adopt,
+        Self::Undo,
+        Self::Redo,
+        Self::ClearMask,
+        Self::InvertMask,
+        Self::SmallerBrush,
+        Self::LargerBrush,
+        Self::Brush,
+        Self::Eraser,
+        Self::Rectangle,
+        Self::Lasso,
+        Self::Wand,
         Self::Cancel,
         Self::Save,
         Self::SaveAs,
@@ -71,6 +119,22 @@ impl Command {
             Self::Paste => "Paste",
             Self::OpenSample => "Try the sample photo",
             Self::Upscale => "Upscale 4×",
+            Self::SwitchTask => "Upscale or repair",
+            Self::Fill => "Fill",
+            Self::Clean => "Clean",
+            Self::Colour => "Colourise",
+            Self::Adopt => "Go on with this",
+            Self::Undo => "Undo",
+            Self::Redo => "Redo",
+            Self::ClearMask => "Clear",
+            Self::InvertMask => "Invert",
+            Self::SmallerBrush => "Thinner brush",
+            Self::LargerBrush => "Thicker brush",
+            Self::Brush => "Brush",
+            Self::Eraser => "Eraser",
+            Self::Rectangle => "Rectangle",
+            Self::Lasso => "Lasso",
+            Self::Wand => "Wand",
             Self::Cancel => "Cancel",
             Self::Save => "Save",
             Self::SaveAs => "Save as…",
@@ -94,6 +158,26 @@ impl Command {
             Self::Paste => "Take a picture from the clipboard",
             Self::OpenSample => "Open the picture that comes with Pixmend",
             Self::Upscale => "Enlarge the photo four times, starting with what you look at",
+            Self::SwitchTask => "Switch between enlarging and repairing",
+            Self::Fill => "Fill what is marked; nothing else changes",
+            Self::Clean => "Take away JPEG artefacts, noise and blur: of what is marked, or of all",
+            Self::Colour => "Colour a grey photo: what is marked, or all",
+            Self::Adopt => "Make the result the photo, to repair or enlarge it further",
+            Self::Undo => "Take the result back, then stroke after stroke",
+            Self::Redo => "Do again what was taken back",
+            Self::ClearMask => "Mark nothing",
+            Self::InvertMask => "Mark the rest instead",
+            Self::SmallerBrush => "Make the brush thinner",
+            Self::LargerBrush => "Make the brush thicker",
+            Self::Brush => {
+                "Mark what you go over; hold Shift for a straight line, use the right button to erase"
+            }
+            Self::Eraser => "Take marks away",
+            Self::Rectangle => "Mark what is between two corners",
+            Self::Lasso => "Mark what you go around",
+            Self::Wand => {
+                "Mark what has the colour of the place you click and hangs together with it"
+            }
             Self::Cancel => "Stop; what is done stays on screen",
             Self::Save => "Write the result beside the photo, never over a file",
             Self::SaveAs => "Write the result to a place of your choice",
@@ -117,7 +201,28 @@ impl Command {
         match self {
             Self::Open => vec![command(Key::O)],
             // The system turns Ctrl+V into an event of its own.
-            Self::Paste | Self::OpenSample | Self::Theme => vec![],
+            Self::Paste
+            | Self::OpenSample
+            | Self::Theme
+            | Self::Clean
+            | Self::Colour
+            | Self::Adopt => vec![],
+            Self::SwitchTask => vec![plain(Key::R)],
+            Self::Fill => vec![plain(Key::Enter)],
+            Self::Undo => vec![command(Key::Z)],
+            Self::Redo => vec![
+                KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::Z),
+                command(Key::Y),
+            ],
+            Self::ClearMask => vec![command(Key::D)],
+            Self::InvertMask => vec![command(Key::I)],
+            Self::SmallerBrush => vec![plain(Key::OpenBracket)],
+            Self::LargerBrush => vec![plain(Key::CloseBracket)],
+            Self::Brush => vec![plain(Key::B)],
+            Self::Eraser => vec![plain(Key::E)],
+            Self::Rectangle => vec![plain(Key::M)],
+            Self::Lasso => vec![plain(Key::L)],
+            Self::Wand => vec![plain(Key::W)],
             Self::Upscale => vec![command(Key::Enter), command(Key::U)],
             Self::Cancel => vec![plain(Key::Escape)],
             Self::Save => vec![command(Key::S)],
@@ -152,6 +257,22 @@ impl Command {
             Self::Open | Self::OpenSample | Self::Theme | Self::Help | Self::Quit => true,
             Self::Paste => false,
             Self::Upscale => app.can_upscale(),
+            Self::SwitchTask => app.has_photo(),
+            Self::Fill
+            | Self::Clean
+            | Self::Colour
+            | Self::ClearMask
+            | Self::InvertMask
+            | Self::SmallerBrush
+            | Self::LargerBrush
+            | Self::Brush
+            | Self::Eraser
+            | Self::Rectangle
+            | Self::Lasso
+            | Self::Wand => app.can_mark(),
+            Self::Undo => app.can_undo(),
+            Self::Redo => app.can_redo(),
+            Self::Adopt => app.can_save(),
             Self::Cancel => app.can_cancel(),
             Self::Save | Self::SaveAs => app.can_save(),
             Self::Fit

@@ -10,19 +10,25 @@ use egui::{Context, Ui};
 use crate::{
     error::{Error, Result},
     jobs::{Event, EventKind, Job, JobHandle, Outcome, Workers},
+    mask,
     picture::{Format, Picture},
-    restore::{Mosaic, Progress, Receipt, UpscaleOptions},
-    settings::Settings,
+    rect::Rect,
+    restore::{
+        Mosaic, Progress, Receipt, UpscaleOptions, mend::MendReceipt, repaint::RepaintOptions,
+    },
+    settings::{CLEANING_MODEL, COLOURING_MODEL, MENDING_MODEL, Settings},
 };
 
 mod command;
 mod panels;
+mod repair;
 mod theme;
 mod toasts;
 mod viewer;
 
 pub use command::Command;
 
+use repair::{Repair, Tool};
 use toasts::Toasts;
 use viewer::Viewer;
 
@@ -44,17 +50,57 @@ pub struct Setup {
 struct Document {
     picture: Arc<Picture>,
     result: Option<ResultSoFar>,
+    repair: Repair,
 }
 
 /// A result, whole or in the making.
 struct ResultSoFar {
     mosaic: Mosaic,
-    receipt: Option<Receipt>,
+    /// What was done, once all of it is.
+    summary: Option<Summary>,
     /// Where "Save" will put it.
     target: Option<PathBuf>,
 }
 
-/// The running upscale.
+/// What was done, in words.
+struct Summary {
+    text: String,
+    device: Option<String>,
+    seconds: f64,
+}
+
+impl Summary {
+    fn of(receipt: Receipt) -> Self {
+        let (width, height) = receipt.output_size;
+        Self {
+            text: format!("{width} × {height}"),
+            device: Some(receipt.device),
+            seconds: receipt.seconds,
+        }
+    }
+
+    fn of_mending(receipt: MendReceipt) -> Self {
+        let regions = if receipt.regions == 1 { "region" } else { "regions" };
+        let filler = if receipt.filler.is_empty() { "nothing" } else { &receipt.filler };
+        Self {
+            text: format!(
+                "{} {regions} filled by {filler}, {} pixels changed outside the mask",
+                receipt.regions, receipt.changed_outside
+            ),
+            device: receipt.device,
+            seconds: receipt.seconds,
+        }
+    }
+}
+
+/// What the side panel is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Task {
+    Upscale,
+    Repair,
+}
+
+/// The running job that makes a result.
 struct Running {
     handle: JobHandle,
     progress: Option<Progress>,
@@ -68,6 +114,9 @@ pub struct App {
     opening: Option<JobHandle>,
     running: Option<Running>,
     saving: Option<JobHandle>,
+    task: Task,
+    /// How much of a cleaned or coloured photo is taken, 0 to 1.
+    strength: f32,
     /// The sample photo, for its button.
     sample: egui::TextureHandle,
     /// Names for the list of devices.
@@ -143,6 +192,8 @@ impl App {
             opening: None,
             running: None,
             saving: None,
+            task: Task::Upscale,
+            strength: 1.0,
             sample: sample_texture(&ctx)?,
             adapters: Vec::new(),
             viewer: Viewer::new(cc.wgpu_render_state.as_ref()),
@@ -200,7 +251,68 @@ impl App {
     /// The result, if it is whole.
     fn finished(&self) -> Option<&ResultSoFar> {
         let result = self.document.as_ref()?.result.as_ref()?;
-        result.receipt.is_some().then_some(result)
+        result.summary.is_some().then_some(result)
+    }
+
+    fn repairs(&self) -> bool {
+        self.document.is_some() && self.task == Task::Repair
+    }
+
+    /// Whether the mask may be changed now.
+    fn can_mark(&self) -> bool {
+        self.repairs() && self.running.is_none()
+    }
+
+    fn repair(&self) -> Option<&Repair> {
+        self.document.as_ref().map(|document| &document.repair)
+    }
+
+    fn has_result(&self) -> bool {
+        self.document.as_ref().is_some_and(|document| document.result.is_some())
+    }
+
+    fn can_undo(&self) -> bool {
+        let marks = self.repair().is_some_and(|repair| repair.editor.can_undo());
+        self.can_mark() && (marks || self.has_result())
+    }
+
+    fn can_redo(&self) -> bool {
+        self.can_mark() && self.repair().is_some_and(|repair| repair.editor.can_redo())
+    }
+
+    /// Changes the mask, and shows what changed.
+    fn mark(&mut self, change: impl FnOnce(&mut Repair) -> Option<Rect>) {
+        if let Some(document) = &mut self.document
+            && let Some(area) = change(&mut document.repair)
+        {
+            self.viewer.update_mask(document.repair.editor.mask(), area);
+        }
+    }
+
+    fn use_tool(&mut self, tool: Tool) {
+        if let Some(document) = &mut self.document {
+            document.repair.tool = tool;
+        }
+    }
+
+    fn resize_brush(&mut self, factor: f32) {
+        if let Some(document) = &mut self.document {
+            document.repair.resize(factor);
+        }
+    }
+
+    /// What the pointer did on the photo.
+    fn receive_touches(&mut self) {
+        let marks = self.can_mark();
+        for touch in self.viewer.touches() {
+            let photo = self.document.as_ref().map(|document| document.picture.clone());
+            if let Some(photo) = photo.filter(|_| marks) {
+                self.mark(|repair| repair.touch(touch, || photo.pixels.to_rgb8()));
+            }
+        }
+        let repair = self.document.as_ref().map(|document| &document.repair).filter(|_| marks);
+        self.viewer.brush = repair.map(Repair::cursor);
+        self.viewer.line = repair.map(Repair::line).unwrap_or_default();
     }
 
     /// The one place where commands do something.
@@ -213,6 +325,41 @@ impl App {
                 self.begin_opening(Job::OpenBytes { name: "sample.png".to_owned(), bytes: SAMPLE });
             }
             Command::Upscale => self.upscale(),
+            Command::SwitchTask => {
+                self.task = if self.task == Task::Upscale { Task::Repair } else { Task::Upscale };
+            }
+            Command::Fill => self.fill(),
+            Command::Clean => self.repaint(CLEANING_MODEL, "clean", false),
+            Command::Colour => self.repaint(COLOURING_MODEL, "colour", true),
+            Command::Adopt => self.adopt(),
+            Command::Undo => {
+                let had_result = self.document.as_mut().and_then(|document| document.result.take());
+                if had_result.is_some() {
+                    self.viewer.forget_result();
+                } else {
+                    self.mark(|repair| repair.editor.undo());
+                }
+            }
+            Command::Redo => self.mark(|repair| repair.editor.redo()),
+            Command::ClearMask => self.mark(|repair| {
+                repair.editor.edit(|mask| {
+                    mask.iter_mut().for_each(|value| *value = 0);
+                    Some(Rect::of_size(mask.width(), mask.height()))
+                })
+            }),
+            Command::InvertMask => self.mark(|repair| {
+                repair.editor.edit(|mask| {
+                    *mask = mask::inverted(mask);
+                    Some(Rect::of_size(mask.width(), mask.height()))
+                })
+            }),
+            Command::SmallerBrush => self.resize_brush(1.0 / 1.2),
+            Command::LargerBrush => self.resize_brush(1.2),
+            Command::Brush => self.use_tool(Tool::Brush),
+            Command::Eraser => self.use_tool(Tool::Eraser),
+            Command::Rectangle => self.use_tool(Tool::Rectangle),
+            Command::Lasso => self.use_tool(Tool::Lasso),
+            Command::Wand => self.use_tool(Tool::Wand),
             Command::Cancel => {
                 if let Some(running) = &self.running {
                     running.handle.cancel();
@@ -257,6 +404,57 @@ impl App {
             focus: self.viewer.focus(),
         });
         self.running = Some(Running { handle, progress: None, device: None });
+    }
+
+    fn fill(&mut self) {
+        let Some(document) = &mut self.document else {
+            return;
+        };
+        document.repair.editor.close();
+        document.result = None;
+        let handle = self.workers.submit(Job::Mend {
+            picture: document.picture.clone(),
+            mask: Arc::new(document.repair.editor.mask().clone()),
+            fill: document.repair.fill,
+            model: MENDING_MODEL.to_owned(),
+            device: self.settings.device.clone(),
+            options: document.repair.options,
+        });
+        self.running = Some(Running { handle, progress: None, device: None });
+    }
+
+    /// Cleans or colours the photo: inside of the mask if something is marked, else all of it.
+    fn repaint(&mut self, model: &str, done: &'static str, colours: bool) {
+        let Some(document) = &mut self.document else {
+            return;
+        };
+        document.repair.editor.close();
+        document.result = None;
+        let mask = document.repair.editor.mask();
+        let picture = if colours {
+            Arc::new(crate::restore::repaint::in_colour(Picture::clone(&document.picture)))
+        } else {
+            document.picture.clone()
+        };
+        let handle = self.workers.submit(Job::Repaint {
+            picture,
+            mask: (mask::count(mask) > 0).then(|| Arc::new(mask.clone())),
+            model: model.to_owned(),
+            device: self.settings.device.clone(),
+            options: RepaintOptions { strength: self.strength, tile: None, keeps_luma: colours },
+            done,
+            focus: self.viewer.focus(),
+        });
+        self.running = Some(Running { handle, progress: None, device: None });
+    }
+
+    /// Makes the result the photo that is worked on.
+    fn adopt(&mut self) {
+        if let Some((document, result)) = self.document.as_ref().zip(self.finished()) {
+            let job =
+                Job::Adopt { picture: document.picture.clone(), result: result.mosaic.clone() };
+            self.begin_opening(job);
+        }
     }
 
     fn save(&mut self, path: PathBuf) {
@@ -357,7 +555,7 @@ impl App {
                             color: start.color,
                             patches: Vec::new(),
                         },
-                        receipt: None,
+                        summary: None,
                         target: None,
                     });
                 }
@@ -381,15 +579,14 @@ impl App {
                 self.opening = None;
                 self.cancel_running();
                 self.viewer.show(picture.clone(), *pyramid);
-                self.document = Some(Document { picture, result: None });
+                let repair = Repair::new(picture.size());
+                self.document = Some(Document { picture, result: None, repair });
             }
             EventKind::Finished(Outcome::Upscaled { receipt, target }) if running => {
-                self.running = None;
-                let result = self.document.as_mut().and_then(|document| document.result.as_mut());
-                if let Some(result) = result {
-                    result.receipt = Some(receipt);
-                    result.target = Some(target);
-                }
+                self.finish(Summary::of(receipt), target);
+            }
+            EventKind::Finished(Outcome::Mended { receipt, target }) if running => {
+                self.finish(Summary::of_mending(receipt), target);
             }
             EventKind::Finished(Outcome::Saved { path, next }) => {
                 self.saving = None;
@@ -421,6 +618,16 @@ impl App {
             | EventKind::Patch(_)
             | EventKind::Cancelled
             | EventKind::Finished(_) => {}
+        }
+    }
+
+    /// The running job has made all of its result.
+    fn finish(&mut self, summary: Summary, target: PathBuf) {
+        self.running = None;
+        let result = self.document.as_mut().and_then(|document| document.result.as_mut());
+        if let Some(result) = result {
+            result.summary = Some(summary);
+            result.target = Some(target);
         }
     }
 
@@ -477,6 +684,7 @@ impl eframe::App for App {
         let pressed = command::pressed(&ctx, self);
         self.queue.extend(pressed);
         panels::show(self, ui);
+        self.receive_touches();
         self.toasts.ui(&ctx);
         for command in std::mem::take(&mut self.queue) {
             if command.is_enabled(self) {

@@ -18,6 +18,9 @@ pub const GROUND: [f32; 4] = [0.62, 0.62, 0.62, 1.0];
 /// Over the parts of a result that are still to come.
 pub const VEIL: [f32; 4] = [0.0, 0.0, 0.0, 0.45];
 
+/// Over what is marked, multiplied by its alpha.
+pub const MARKED: [f32; 4] = [0.47, 0.08, 0.12, 0.5];
+
 /// Between the two panes.
 pub const DIVIDER: [f32; 4] = [0.27, 0.27, 0.27, 1.0];
 

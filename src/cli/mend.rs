@@ -8,6 +8,7 @@ use super::{output::Destination, tell};
 use crate::{
     device::Chosen,
     error::{Error, Result},
+    jobs::unchanged_elsewhere,
     model::Model,
     picture::{Format, Picture},
     restore::mend::{Filler, MendOptions, TEXTURE, mend},
@@ -57,11 +58,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let mask = open_mask(&arguments.mask)?;
     let options =
         MendOptions { grow: arguments.grow, feather: arguments.feather, hides: arguments.object };
-    let mut default = picture.default_output("mended");
-    if Format::of_path(&default) == Some(Format::Jpeg) {
-        // Compressed again, all of the photo would change.
-        default.set_extension(Format::Png.extension());
-    }
+    let default = unchanged_elsewhere(picture.default_output("mended"));
     let target = arguments.destination.target(&arguments.input, default, picture.size())?;
     if target.is_lossy() {
         tell(

@@ -18,17 +18,21 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use image::DynamicImage;
+use image::{DynamicImage, GrayImage};
 
 use crate::{
     device::{Adapter, Chosen, adapters},
     error::{Error, Result},
     model::Model,
-    picture::{Metadata, Picture, PictureWriter, formats::Header, pyramid::Pyramid},
+    picture::{Format, Metadata, Picture, PictureWriter, formats::Header, pyramid::Pyramid},
     rect::Rect,
     restore::{
-        Monitor, Mosaic, Patch, Progress, Receipt, Start, UpscaleOptions, strips,
-        tiled::panic_text, upscale,
+        Monitor, Mosaic, Patch, Progress, Receipt, Start, UpscaleOptions,
+        mend::{Filler, MendOptions, MendReceipt, mend},
+        repaint::{RepaintOptions, repaint},
+        strips,
+        tiled::panic_text,
+        upscale,
     },
     settings::{Existing, free_name},
 };
@@ -66,6 +70,45 @@ pub enum Job {
         /// Where the user is looking.
         focus: Focus,
     },
+    /// Fill what a mask marks.
+    Mend {
+        /// The photo.
+        picture: Arc<Picture>,
+        /// Of its size.
+        mask: Arc<GrayImage>,
+        /// By what.
+        fill: Fill,
+        /// Name of a model, or path of a model file, for the network.
+        model: String,
+        /// As [`Chosen::by_name`] takes it.
+        device: String,
+        /// What the user set.
+        options: MendOptions,
+    },
+    /// Run a network that keeps the size over a picture.
+    Repaint {
+        /// The photo.
+        picture: Arc<Picture>,
+        /// Where it may change, of its size.
+        mask: Option<Arc<GrayImage>>,
+        /// Name of a model, or path of a model file.
+        model: String,
+        /// As [`Chosen::by_name`] takes it.
+        device: String,
+        /// What the user set.
+        options: RepaintOptions,
+        /// What is done, for the name of the result.
+        done: &'static str,
+        /// Where the user is looking.
+        focus: Focus,
+    },
+    /// Make a result the photo that is worked on.
+    Adopt {
+        /// The photo it was made from.
+        picture: Arc<Picture>,
+        /// The result.
+        result: Mosaic,
+    },
     /// Write a finished result.
     Save {
         /// The result.
@@ -79,8 +122,19 @@ pub enum Job {
 
 impl Job {
     const fn needs_tensors(&self) -> bool {
-        matches!(self, Self::Upscale { .. })
+        matches!(self, Self::Upscale { .. } | Self::Mend { .. } | Self::Repaint { .. })
     }
+}
+
+/// What fills a mask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fill {
+    /// The network for marks, texture for deep holes.
+    Auto,
+    /// The network.
+    Network,
+    /// What the photo is made of.
+    Texture,
 }
 
 /// What happened to a job.
@@ -125,6 +179,13 @@ pub enum Outcome {
     Upscaled {
         /// What was done.
         receipt: Receipt,
+        /// Where the result goes unless the user says otherwise.
+        target: PathBuf,
+    },
+    /// All patches were sent.
+    Mended {
+        /// What was done.
+        receipt: MendReceipt,
         /// Where the result goes unless the user says otherwise.
         target: PathBuf,
     },
@@ -334,6 +395,42 @@ impl Reporter<'_> {
                 let target = free_name(&picture.default_output(&format!("{}x", options.scale)));
                 Ok(Outcome::Upscaled { receipt, target })
             }
+            Job::Mend { picture, mask, fill, model, device, options } => {
+                let model = if fill == Fill::Texture { None } else { Some(Model::find(&model)?) };
+                let device = if model.is_some() {
+                    let device = Chosen::by_name(&device)?;
+                    if let Some(note) = device.note() {
+                        self.note(note);
+                    }
+                    device
+                } else {
+                    Chosen::cpu()
+                };
+                let (seed, device) = (0, &device);
+                let filler = match &model {
+                    None => Filler::Texture { seed },
+                    Some(model) if fill == Fill::Auto => Filler::Auto { model, device, seed },
+                    Some(model) => Filler::Network { model, device },
+                };
+                let receipt = mend(&picture, &mask, filler, options, self)?;
+                let target = free_name(&unchanged_elsewhere(picture.default_output("mended")));
+                Ok(Outcome::Mended { receipt, target })
+            }
+            Job::Repaint { picture, mask, model, device, options, done, focus } => {
+                let model = Model::find(&model)?;
+                let device = Chosen::by_name(&device)?;
+                if let Some(note) = device.note() {
+                    self.note(note);
+                }
+                self.view = Some((focus, picture.size()));
+                let receipt = repaint(&picture, mask.as_deref(), &model, &device, options, self)?;
+                let target = free_name(&picture.default_output(done));
+                Ok(Outcome::Upscaled { receipt, target })
+            }
+            Job::Adopt { picture, result } => {
+                let adopted = Picture { pixels: result.pixels(), ..Picture::clone(&picture) };
+                Ok(opened(adopted))
+            }
             Job::Save { result, metadata, path } => {
                 let written = save(&result, metadata, &path)?;
                 Ok(Outcome::Saved { next: free_name(&path), path: written })
@@ -378,6 +475,15 @@ impl Monitor for Reporter<'_> {
     fn note(&mut self, note: &str) {
         self.send(EventKind::Note(note.to_owned()));
     }
+}
+
+/// A name whose format keeps every pixel: JPEG would change all of them.
+#[must_use]
+pub fn unchanged_elsewhere(mut name: PathBuf) -> PathBuf {
+    if Format::of_path(&name) == Some(Format::Jpeg) {
+        name.set_extension(Format::Png.extension());
+    }
+    name
 }
 
 fn opened(picture: Picture) -> Outcome {

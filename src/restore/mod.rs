@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use image::{ColorType, DynamicImage};
+use image::{ColorType, DynamicImage, imageops::replace};
 
 use crate::{error::Result, rect::Rect};
 
@@ -98,6 +98,27 @@ pub trait Monitor {
     }
 }
 
+/// Puts a piece at its place; both are of one kind.
+fn paste(piece: &DynamicImage, whole: &mut DynamicImage, area: Rect) {
+    use DynamicImage::{
+        ImageLuma8, ImageLuma16, ImageLumaA8, ImageLumaA16, ImageRgb8, ImageRgb16, ImageRgba8,
+        ImageRgba16,
+    };
+    let (x, y) = (i64::from(area.x), i64::from(area.y));
+    match (piece, whole) {
+        (ImageLuma8(piece), ImageLuma8(whole)) => replace(whole, piece, x, y),
+        (ImageLumaA8(piece), ImageLumaA8(whole)) => replace(whole, piece, x, y),
+        (ImageRgb8(piece), ImageRgb8(whole)) => replace(whole, piece, x, y),
+        (ImageRgba8(piece), ImageRgba8(whole)) => replace(whole, piece, x, y),
+        (ImageLuma16(piece), ImageLuma16(whole)) => replace(whole, piece, x, y),
+        (ImageLumaA16(piece), ImageLumaA16(whole)) => replace(whole, piece, x, y),
+        (ImageRgb16(piece), ImageRgb16(whole)) => replace(whole, piece, x, y),
+        (ImageRgba16(piece), ImageRgba16(whole)) => replace(whole, piece, x, y),
+        // A `Picture` has no other kinds, and a patch has the kind of its result.
+        (piece, whole) => unreachable!("{:?} into {:?}", piece.color(), whole.color()),
+    }
+}
+
 /// A result in pieces, as a window holds it and as it is saved.
 #[derive(Clone, Debug)]
 pub struct Mosaic {
@@ -110,6 +131,16 @@ pub struct Mosaic {
 }
 
 impl Mosaic {
+    /// All patches as one picture; black where there is none.
+    #[must_use]
+    pub fn pixels(&self) -> DynamicImage {
+        let mut pixels = DynamicImage::new(self.size.0, self.size.1, self.color);
+        for patch in &self.patches {
+            paste(&patch.pixels, &mut pixels, patch.area);
+        }
+        pixels
+    }
+
     /// Whether the patches cover the whole.
     #[must_use]
     pub fn is_complete(&self) -> bool {

@@ -5,8 +5,9 @@ use egui::{
     Stroke, StrokeKind, Ui, Vec2,
 };
 
-use super::{App, Command, theme, viewer::View};
+use super::{App, Command, Task, theme, viewer::View};
 
+mod repair;
 mod upscale;
 
 /// Draws everything.
@@ -19,11 +20,11 @@ pub(super) fn show(app: &mut App, ui: &mut Ui) {
     Panel::bottom("status").frame(bar).show(ui, |ui| status_ui(app, ui));
     if app.document.is_some() {
         let side = Frame::new().fill(ui.visuals().panel_fill).inner_margin(theme::panel_margin());
-        Panel::right("upscale")
+        Panel::right("task")
             .resizable(false)
             .exact_size(theme::PANEL_WIDTH)
             .frame(side)
-            .show(ui, |ui| upscale::ui(app, ui));
+            .show(ui, |ui| task_ui(app, ui));
     }
     let canvas = Frame::new().fill(theme::canvas(ui.visuals().dark_mode));
     CentralPanel::no_frame().frame(canvas).show(ui, |ui| {
@@ -35,6 +36,27 @@ pub(super) fn show(app: &mut App, ui: &mut Ui) {
         drop_hint_ui(ui);
     });
     keys_ui(app, ui);
+}
+
+/// The panel beside the canvas.
+fn task_ui(app: &mut App, ui: &mut Ui) {
+    let keys = Command::SwitchTask.keys(ui.ctx());
+    ui.horizontal(|ui| {
+        ui.spacing_mut().item_spacing.x = 2.0;
+        for (task, name) in [(Task::Upscale, "Upscale"), (Task::Repair, "Repair")] {
+            let tab = ui
+                .selectable_label(app.task == task, RichText::new(name).strong())
+                .on_hover_text(format!("{}  ({keys})", Command::SwitchTask.help()));
+            if tab.clicked() {
+                app.task = task;
+            }
+        }
+    });
+    ui.add_space(10.0);
+    egui::ScrollArea::vertical().show(ui, |ui| match app.task {
+        Task::Upscale => upscale::ui(app, ui),
+        Task::Repair => repair::ui(app, ui),
+    });
 }
 
 fn toolbar_ui(app: &mut App, ui: &mut Ui) {
@@ -82,7 +104,7 @@ fn status_ui(app: &App, ui: &mut Ui) {
     ui.horizontal(|ui| {
         ui.set_min_height(20.0);
         let device = app.running.as_ref().and_then(|running| running.device.as_ref());
-        let device = device.or_else(|| Some(&app.finished()?.receipt.as_ref()?.device));
+        let device = device.or_else(|| app.finished()?.summary.as_ref()?.device.as_ref());
         let text = match device {
             Some(device) => format!("Running on {device}"),
             None if app.opening.is_some() => "Opening…".to_owned(),
@@ -232,7 +254,9 @@ fn keys_ui(app: &mut App, ui: &Ui) {
                     }
                 }
                 row("Wheel", "Zoom at the pointer, both panes together");
-                row("Drag", "Move the photo (left, middle, or Space and left)");
+                row("Drag", "Move the photo (while repairing: middle, or Space and left)");
+                row("Right drag", "Erase marks");
+                row("Shift and click", "A straight stroke from the last one");
                 row("Double click", "Whole picture or 100 %");
                 row("\\ (hold)", "Show the original");
             });

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use egui::{ComboBox, ProgressBar, RichText, Ui, Vec2};
 
-use super::super::{App, Command, ResultSoFar, Running, theme};
+use super::super::{App, Command, ResultSoFar, Running, Summary, theme};
 use crate::{device::CPU, model::Model, picture::Picture};
 
 /// Height of the large buttons.
@@ -15,11 +15,7 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
     let Some(picture) = app.document.as_ref().map(|document| document.picture.clone()) else {
         return;
     };
-    theme::section(ui, "PHOTO");
-    ui.label(RichText::new(&picture.name).strong());
-    ui.label(theme::quiet(description(&picture)));
-    ui.add_space(14.0);
-
+    photo_ui(&picture, ui);
     theme::section(ui, "ENLARGE");
     settings_ui(app, ui);
     ui.add_space(6.0);
@@ -27,11 +23,7 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
     ui.label(format!("{width} × {height} to {} × {}", width * 4, height * 4));
     ui.add_space(2.0);
 
-    if let Some(running) = &app.running {
-        running_ui(running, ui);
-        let cancelling = running.handle.is_cancelling();
-        let text = if cancelling { "Stopping after this tile…" } else { Command::Cancel.name() };
-        tall_ui(app, ui, Command::Cancel, egui::Button::new(text));
+    if busy_ui(app, ui) {
         return;
     }
     let finished = app.finished().is_some();
@@ -41,18 +33,41 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
         theme::primary(Command::Upscale.name())
     };
     tall_ui(app, ui, Command::Upscale, upscale);
+    result_ui(app, ui);
+}
+
+/// The name of the photo and what it is.
+pub(super) fn photo_ui(picture: &Picture, ui: &mut Ui) {
+    theme::section(ui, "PHOTO");
+    ui.label(RichText::new(&picture.name).strong());
+    ui.label(theme::quiet(description(picture)));
+    ui.add_space(14.0);
+}
+
+/// How far the running job is, if there is one.
+pub(super) fn busy_ui(app: &mut App, ui: &mut Ui) -> bool {
+    let Some(running) = &app.running else { return false };
+    running_ui(running, ui);
+    let cancelling = running.handle.is_cancelling();
+    let text = if cancelling { "Stopping after this tile…" } else { Command::Cancel.name() };
+    tall_ui(app, ui, Command::Cancel, egui::Button::new(text));
+    true
+}
+
+/// What was done and where it goes.
+pub(super) fn result_ui(app: &mut App, ui: &mut Ui) {
     if let Some(result) = app.document.as_ref().and_then(|document| document.result.as_ref()) {
         ui.add_space(14.0);
         theme::section(ui, "RESULT");
         summary_ui(result, ui);
     }
-    if finished {
+    if app.finished().is_some() {
         save_ui(app, ui);
     }
 }
 
 /// A button across the panel that queues its command.
-fn tall_ui(app: &mut App, ui: &mut Ui, command: Command, button: egui::Button<'_>) {
+pub(super) fn tall_ui(app: &mut App, ui: &mut Ui, command: Command, button: egui::Button<'_>) {
     let button = button.min_size(Vec2::new(0.0, TALL));
     let shown = ui.vertical_centered_justified(|ui| command.decorated(ui, app, button));
     if shown.inner.clicked() {
@@ -134,12 +149,11 @@ fn running_ui(running: &Running, ui: &mut Ui) {
 
 fn summary_ui(result: &ResultSoFar, ui: &mut Ui) {
     let (width, height) = result.mosaic.size;
-    let text = match &result.receipt {
-        Some(receipt) => format!(
-            "{width} × {height} in {} on {}",
-            in_words(Duration::from_secs_f64(receipt.seconds)),
-            receipt.device
-        ),
+    let text = match &result.summary {
+        Some(Summary { text, device, seconds }) => {
+            let device = device.as_ref().map_or_else(String::new, |device| format!(" on {device}"));
+            format!("{text} in {}{device}", in_words(Duration::from_secs_f64(*seconds)))
+        }
         None => {
             let done: u64 = result.mosaic.patches.iter().map(|patch| patch.area.area()).sum();
             let share = done as f64 / (f64::from(width) * f64::from(height));
@@ -168,9 +182,13 @@ fn save_ui(app: &mut App, ui: &mut Ui) {
             ui.label(RichText::new(loss).small().color(ui.visuals().warn_fg_color));
         }
     }
-    if Command::SaveAs.button(ui, app).clicked() {
-        app.queue.push(Command::SaveAs);
-    }
+    ui.horizontal(|ui| {
+        for command in [Command::SaveAs, Command::Adopt] {
+            if command.button(ui, app).clicked() {
+                app.queue.push(command);
+            }
+        }
+    });
 }
 
 /// Size, format and kind of a photo.

@@ -9,7 +9,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use image::{DynamicImage, RgbaImage, imageops::crop_imm};
+use image::{DynamicImage, GrayImage, Rgba, RgbaImage, imageops::crop_imm};
 
 use super::render::{Renderer, Texture};
 use crate::{
@@ -35,6 +35,7 @@ pub type Key = (u32, u32, u32);
 enum Base {
     Picture(Arc<Picture>),
     Patches(Vec<Arc<Patch>>),
+    Mask(GrayImage),
 }
 
 #[derive(Debug)]
@@ -77,9 +78,16 @@ impl Layer {
         Self::new(size, transparent, Base::Patches(Vec::new()), pyramid)
     }
 
+    /// An empty mask, which is drawn as how much of it is marked.
+    #[must_use]
+    pub fn of_mask(size: (u32, u32)) -> Self {
+        let base = Base::Mask(GrayImage::new(size.0, size.1));
+        Self::new(size, true, base, Pyramid::empty(size.0, size.1))
+    }
+
     fn new(size: (u32, u32), transparent: bool, base: Base, pyramid: Pyramid) -> Self {
         let missing = match base {
-            Base::Picture(_) => 0,
+            Base::Picture(_) | Base::Mask(_) => 0,
             Base::Patches(_) => u64::from(size.0) * u64::from(size.1),
         };
         Self { size, transparent, base, pyramid, missing, cells: HashMap::new(), frame: 0 }
@@ -111,6 +119,28 @@ impl Layer {
         if let Base::Patches(patches) = &mut self.base {
             patches.push(patch);
         }
+        self.outdate(area);
+    }
+
+    /// Takes over what has changed in a mask: only that is uploaded again.
+    pub fn update_mask(&mut self, mask: &GrayImage, area: Rect) {
+        let Base::Mask(own) = &mut self.base else { return };
+        // Means of the coarser levels are of pairs.
+        let even = |value: u32| value / 2 * 2;
+        let area = Rect::spanning(
+            even(area.x),
+            even(area.y),
+            (even(area.right()) + 2).min(self.size.0),
+            (even(area.bottom()) + 2).min(self.size.1),
+        );
+        let piece = crop_imm(mask, area.x, area.y, area.width, area.height).to_image();
+        image::imageops::replace(own, &piece, i64::from(area.x), i64::from(area.y));
+        self.pyramid.update(&coverage(&piece), area);
+        self.outdate(area);
+    }
+
+    /// The cells that show some of an area have to be uploaded again.
+    fn outdate(&mut self, area: Rect) {
         for ((level, column, row), cell) in &mut self.cells {
             // One pixel more for the neighbours' border.
             let side = CELL << level;
@@ -210,6 +240,7 @@ impl Layer {
         }
         match &self.base {
             Base::Picture(picture) => premultiplied(&picture.pixels.crop_imm(x, y, width, height)),
+            Base::Mask(mask) => coverage(&crop_imm(mask, x, y, width, height).to_image()),
             Base::Patches(patches) => {
                 let mut pixels = RgbaImage::new(width, height);
                 for patch in patches {
@@ -234,6 +265,11 @@ impl Layer {
             }
         }
     }
+}
+
+/// A mask as a white picture that is as opaque as it is marked.
+fn coverage(mask: &GrayImage) -> RgbaImage {
+    RgbaImage::from_fn(mask.width(), mask.height(), |x, y| Rgba([mask.get_pixel(x, y).0[0]; 4]))
 }
 
 #[cfg(test)]
@@ -265,6 +301,20 @@ mod tests {
         assert_eq!(cell.get_pixel(21, 11).0, [9, 8, 7, 255]);
         assert_eq!(cell.get_pixel(20, 11).0, [0; 4]);
         assert_eq!(cell.get_pixel(31, 11).0, [0; 4]);
+    }
+
+    #[test]
+    fn a_mask_is_taken_over_where_it_changed() {
+        let mut layer = Layer::of_mask((700, 30));
+        let mask = GrayImage::from_fn(700, 30, |x, y| image::Luma([((x * 7) ^ y) as u8]));
+        layer.update_mask(&mask, Rect::spanning(511, 9, 640, 20));
+        let cell = layer.cell_pixels((0, 1, 0));
+        assert_eq!(cell.get_pixel(1 + 600 - 512, 1 + 15).0, [mask.get_pixel(600, 15).0[0]; 4]);
+        assert_eq!(cell.get_pixel(1 + 650 - 512, 1 + 15).0, [0; 4], "not yet");
+        let coarse = layer.read(1, Rect::of_size(350, 15));
+        let four = [(600, 14), (601, 14), (600, 15), (601, 15)];
+        let sum: u32 = four.iter().map(|(x, y)| u32::from(mask.get_pixel(*x, *y).0[0])).sum();
+        assert_eq!(u32::from(coarse.get_pixel(300, 7).0[3]), (sum + 2) / 4);
     }
 
     #[test]

@@ -11,9 +11,12 @@ use self::{
     layer::{CELL, Layer},
     render::{Kind, Quad, Renderer, Texture},
 };
-use super::theme;
+use image::GrayImage;
+
+use super::{repair::Touch, theme};
 use crate::{
     jobs::Focus,
+    mask::paint::Place,
     picture::{Picture, pyramid::Pyramid},
     restore::Patch,
 };
@@ -103,6 +106,16 @@ pub struct Viewer {
     second_pane: f32,
     /// Source pixel below the pointer.
     hovered: Option<(u32, u32)>,
+    /// What is marked, drawn over the photo.
+    mask: Option<Layer>,
+    /// The pointer paints with a brush of this radius in pixels of the photo, and does not move the
+    /// photo. 0 is a tool without a radius.
+    pub brush: Option<f32>,
+    /// A line that is being drawn, in pixels of the photo.
+    pub line: Vec<Place>,
+    /// The pointer is painting.
+    touching: bool,
+    touches: Vec<Touch>,
 }
 
 impl Viewer {
@@ -122,7 +135,28 @@ impl Viewer {
             pane: Rect::from_min_size(Pos2::ZERO, Vec2::splat(1.0)),
             second_pane: f32::INFINITY,
             hovered: None,
+            mask: None,
+            brush: None,
+            line: Vec::new(),
+            touching: false,
+            touches: Vec::new(),
         }
+    }
+
+    /// What the pointer did since the last call, while it paints.
+    pub fn touches(&mut self) -> Vec<Touch> {
+        std::mem::take(&mut self.touches)
+    }
+
+    /// Shows what has changed of a mask of the photo's size.
+    pub fn update_mask(&mut self, mask: &GrayImage, area: crate::rect::Rect) {
+        let size = mask.dimensions();
+        self.mask.get_or_insert_with(|| Layer::of_mask(size)).update_mask(mask, area);
+    }
+
+    /// Shows no result any more.
+    pub fn forget_result(&mut self) {
+        self.after = None;
     }
 
     /// Shows a photo, whole, and forgets the result of the last one.
@@ -130,6 +164,7 @@ impl Viewer {
         self.camera = Camera::whole(picture.size());
         self.before = Some(Layer::of_picture(picture, pyramid));
         self.after = None;
+        self.mask = None;
         self.focus = Focus::default();
         self.focus.look_at([0.0, 0.0, 1.0, 1.0]);
     }
@@ -224,6 +259,7 @@ impl Viewer {
         let last = panes.last().map_or(self.pane, |pane| pane.frame);
         self.focus.look_at(self.camera.seen(size, last));
         self.draw(ui, canvas, &panes, scale);
+        self.tool_lines(ui, canvas, &panes, scale);
         self.captions(ui, canvas, &panes, scale);
         response
     }
@@ -267,6 +303,7 @@ impl Viewer {
             viewer.view == View::Split
                 && (to_pixels(place).x - viewer.split_line(whole)).abs() < SPLIT_GRIP * scale
         };
+        self.paint(ui, response, canvas, scale, near_line);
         if response.drag_started()
             && let Some(origin) = ui.input(|input| input.pointer.press_origin())
         {
@@ -279,7 +316,7 @@ impl Viewer {
                 if let Some(place) = response.interact_pointer_pos() {
                     self.split = ((place.x - canvas.min.x) / canvas.width()).clamp(0.0, 1.0);
                 }
-            } else {
+            } else if !self.touching {
                 self.camera.pan(response.drag_delta() * scale);
             }
         }
@@ -297,7 +334,7 @@ impl Viewer {
             let pane = self.pane;
             self.camera.zoom_at(factor, place_px, pane);
         }
-        if response.double_clicked() {
+        if response.double_clicked() && self.brush.is_none() {
             if self.camera.fits {
                 self.magnify(1.0, place_px);
             } else {
@@ -306,12 +343,67 @@ impl Viewer {
         }
         let icon = if self.dragging_split || near_line(self, place) {
             CursorIcon::ResizeHorizontal
+        } else if self.brush.is_some() {
+            CursorIcon::Crosshair
         } else if response.dragged() {
             CursorIcon::Grabbing
         } else {
             CursorIcon::Grab
         };
         ui.ctx().set_cursor_icon(icon);
+    }
+
+    /// What the pointer does while it paints.
+    fn paint(
+        &mut self,
+        ui: &Ui,
+        response: &Response,
+        canvas: Rect,
+        scale: f32,
+        near_line: impl Fn(&Self, Pos2) -> bool,
+    ) {
+        let to_pixels = |place: Pos2| ((place - canvas.min) * scale).to_pos2();
+        let place_of = |viewer: &Self, place: Pos2| {
+            let place = viewer.in_first_pane(to_pixels(place));
+            let point = viewer.camera.picture_from_screen(place, viewer.pane);
+            [point.x, point.y]
+        };
+        let (pressed, erases, released, at, shift, space) = ui.input(|input| {
+            let pointer = &input.pointer;
+            let erases = pointer.button_pressed(egui::PointerButton::Secondary);
+            (
+                pointer.primary_pressed() || erases,
+                erases,
+                !pointer.primary_down() && !pointer.secondary_down(),
+                pointer.interact_pos(),
+                input.modifiers.shift,
+                input.key_down(Key::Space),
+            )
+        });
+        if let Some(place) = at {
+            let starts = pressed && !space && !self.touching && response.contains_pointer();
+            if self.brush.is_some() && starts && !near_line(self, place) {
+                self.touching = true;
+                let at = place_of(self, place);
+                self.touches.push(Touch::Down { at, erases, straight: shift });
+            } else if self.touching && !released {
+                // All places since the last frame, so that fast strokes are round.
+                let moved: Vec<Pos2> = ui.input(|input| {
+                    let places = input.events.iter().filter_map(|event| match event {
+                        egui::Event::PointerMoved(place) => Some(*place),
+                        _ => None,
+                    });
+                    places.collect()
+                });
+                let moves = moved.into_iter().map(|place| Touch::Move(place_of(self, place)));
+                let moves: Vec<Touch> = moves.collect();
+                self.touches.extend(moves);
+            }
+        }
+        if self.touching && (released || self.brush.is_none()) {
+            self.touching = false;
+            self.touches.push(Touch::Up);
+        }
     }
 
     /// A place of the second pane as the same place of the first one.
@@ -338,7 +430,7 @@ impl Viewer {
         };
         let mut budget = UPLOADS_PER_FRAME;
         let mut quads = Vec::new();
-        for layer in [&mut self.before, &mut self.after].into_iter().flatten() {
+        for layer in [&mut self.before, &mut self.after, &mut self.mask].into_iter().flatten() {
             layer.begin_frame();
         }
         for pane in panes {
@@ -355,6 +447,7 @@ impl Viewer {
             if !complete {
                 draw_layer(before, 1.0, &self.camera, pane, &renderer, &mut budget, &mut quads);
             }
+            let over_photo = after.is_none();
             if let Some(after) = after {
                 if !complete {
                     // Darker where the result is still to come.
@@ -363,6 +456,13 @@ impl Viewer {
                 }
                 let detail = after.size().0 as f32 / size.0 as f32;
                 draw_layer(after, detail, &self.camera, pane, &renderer, &mut budget, &mut quads);
+            }
+            if let Some(mask) = self.mask.as_mut().filter(|_| over_photo) {
+                let first = quads.len();
+                draw_layer(mask, 1.0, &self.camera, pane, &renderer, &mut budget, &mut quads);
+                for (quad, _) in &mut quads[first..] {
+                    (quad.kind, quad.color) = (Kind::Mask, theme::MARKED);
+                }
             }
         }
         if self.view == View::Split {
@@ -386,6 +486,30 @@ impl Viewer {
         self.renderer = Some(renderer);
     }
 
+    /// The brush below the pointer and the line that is being drawn.
+    fn tool_lines(&self, ui: &Ui, canvas: Rect, panes: &[Pane], scale: f32) {
+        let Some(radius) = self.brush else { return };
+        let painter = ui.painter().with_clip_rect(canvas);
+        let dark = egui::Stroke::new(3.0, egui::Color32::from_black_alpha(140));
+        let light = egui::Stroke::new(1.2, egui::Color32::WHITE);
+        for pane in panes.iter().filter(|_| self.line.len() > 1) {
+            let on_screen = |place: &Place| {
+                let point = Pos2::new(place[0], place[1]);
+                let place = self.camera.screen_from_picture(point, pane.frame);
+                canvas.min + place.to_vec2() / scale
+            };
+            let points: Vec<Pos2> = self.line.iter().map(on_screen).collect();
+            painter.line(points.clone(), dark);
+            painter.line(points, light);
+        }
+        let hover = ui.input(|input| input.pointer.hover_pos());
+        if let Some(place) = hover.filter(|place| canvas.contains(*place) && radius > 0.0) {
+            let radius = (radius * self.camera.zoom / scale).max(1.5);
+            painter.circle_stroke(place, radius, dark);
+            painter.circle_stroke(place, radius, light);
+        }
+    }
+
     /// Names in the corners of the panes.
     fn captions(&self, ui: &Ui, canvas: Rect, panes: &[Pane], scale: f32) {
         if self.after.is_none() && self.view != View::SideBySide {
@@ -399,7 +523,7 @@ impl Viewer {
             let right = self.view == View::Split && pane.clip.min.x > pane.frame.min.x;
             let text = match pane.side {
                 Side::Before => "Before",
-                Side::After if self.after.is_none() => "Not enlarged yet",
+                Side::After if self.after.is_none() => "Nothing done yet",
                 Side::After => "After",
             };
             theme::caption(ui, clip, right, text);

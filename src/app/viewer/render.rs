@@ -16,6 +16,8 @@ pub enum Kind {
     Solid = 2,
     /// A disc of one colour.
     Disc = 3,
+    /// A piece of a mask in one colour, with its outline.
+    Mask = 4,
 }
 
 /// An instance for the shader. Positions are physical pixels from the top left

@@ -12,6 +12,9 @@ use imageproc::{
 
 use crate::rect::Rect;
 
+pub mod editor;
+pub mod paint;
+
 /// Furthest that a mask is grown, shrunk or feathered, in pixels.
 pub const MOST: f32 = 256.0;
 

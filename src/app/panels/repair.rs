@@ -1,0 +1,137 @@
+//! The panel for repairing: tools for the mask, what fills it, and cleaning and colouring.
+
+use egui::{ComboBox, Slider, Ui};
+
+use super::{
+    super::{
+        App, Command,
+        repair::{FILLS, RADII, Tool},
+        theme,
+    },
+    upscale::{busy_ui, photo_ui, result_ui, tall_ui},
+};
+
+pub(super) fn ui(app: &mut App, ui: &mut Ui) {
+    let Some(picture) = app.document.as_ref().map(|document| document.picture.clone()) else {
+        return;
+    };
+    photo_ui(&picture, ui);
+    theme::section(ui, "MARK");
+    let idle = app.running.is_none();
+    ui.add_enabled_ui(idle, |ui| {
+        tools_ui(app, ui);
+        mask_ui(app, ui);
+    });
+    ui.add_space(10.0);
+    theme::section(ui, "FILL");
+    ui.add_enabled_ui(idle, |ui| fill_ui(app, ui));
+    ui.add_space(4.0);
+    if busy_ui(app, ui) {
+        return;
+    }
+    let fill = if app.finished().is_some() {
+        egui::Button::new("Fill again")
+    } else {
+        theme::primary(Command::Fill.name())
+    };
+    tall_ui(app, ui, Command::Fill, fill);
+    ui.add_space(10.0);
+    theme::section(ui, "WHOLE PHOTO");
+    ui.horizontal(|ui| {
+        let label = ui.label("Strength");
+        ui.add(Slider::new(&mut app.strength, 0.0..=1.0).show_value(true))
+            .labelled_by(label.id)
+            .on_hover_text("How much of the cleaned or coloured photo is taken");
+    });
+    row_ui(app, ui, &[Command::Clean, Command::Colour]);
+    result_ui(app, ui);
+}
+
+/// Buttons beside each other that queue their commands.
+fn row_ui(app: &mut App, ui: &mut Ui, commands: &[Command]) {
+    ui.horizontal(|ui| {
+        for command in commands {
+            if command.button(ui, app).clicked() {
+                app.queue.push(*command);
+            }
+        }
+    });
+}
+
+fn tools_ui(app: &mut App, ui: &mut Ui) {
+    let chosen = app.repair().map(|repair| repair.tool);
+    ui.horizontal_wrapped(|ui| {
+        ui.spacing_mut().item_spacing.x = 2.0;
+        ui.spacing_mut().button_padding.x = 7.0;
+        for tool in Tool::ALL {
+            let command = match tool {
+                Tool::Brush => Command::Brush,
+                Tool::Eraser => Command::Eraser,
+                Tool::Rectangle => Command::Rectangle,
+                Tool::Lasso => Command::Lasso,
+                Tool::Wand => Command::Wand,
+            };
+            let keys = command.keys(ui.ctx());
+            let button = ui
+                .selectable_label(chosen == Some(tool), command.name())
+                .on_hover_text(format!("{}  ({keys})", command.help()));
+            if button.clicked() {
+                app.queue.push(command);
+            }
+        }
+    });
+    let Some(document) = &mut app.document else { return };
+    ui.horizontal(|ui| {
+        let label = ui.label("Brush");
+        let slider = Slider::new(&mut document.repair.radius, RADII)
+            .logarithmic(true)
+            .fixed_decimals(0)
+            .suffix(" px");
+        ui.add(slider)
+            .labelled_by(label.id)
+            .on_hover_text("Radius in pixels of the photo ([ and ])");
+    });
+}
+
+fn mask_ui(app: &mut App, ui: &mut Ui) {
+    row_ui(app, ui, &[Command::Undo, Command::Redo]);
+    row_ui(app, ui, &[Command::ClearMask, Command::InvertMask]);
+}
+
+fn fill_ui(app: &mut App, ui: &mut Ui) {
+    let Some(document) = &mut app.document else { return };
+    let repair = &mut document.repair;
+    egui::Grid::new("fill").num_columns(2).spacing([12.0, 8.0]).show(ui, |ui| {
+        let label = ui.label("By");
+        let width = ui.available_width();
+        let shown =
+            FILLS.iter().find(|(fill, ..)| *fill == repair.fill).map_or("", |(_, name, _)| name);
+        ComboBox::from_id_salt("filler")
+            .selected_text(shown)
+            .width(width)
+            .show_ui(ui, |ui| {
+                for (fill, name, help) in FILLS {
+                    ui.selectable_value(&mut repair.fill, fill, name).on_hover_text(help);
+                }
+            })
+            .response
+            .labelled_by(label.id);
+        ui.end_row();
+        let label = ui.label("Grow");
+        ui.add(Slider::new(&mut repair.options.grow, -8.0..=32.0).fixed_decimals(0).suffix(" px"))
+            .labelled_by(label.id)
+            .on_hover_text(
+                "How far beyond the marks is filled: a mask that is too tight leaves a rim",
+            );
+        ui.end_row();
+        let label = ui.label("Feather");
+        ui.add(
+            Slider::new(&mut repair.options.feather, 0.0..=32.0).fixed_decimals(0).suffix(" px"),
+        )
+        .labelled_by(label.id)
+        .on_hover_text("Width of the soft join around it");
+        ui.end_row();
+    });
+    ui.checkbox(&mut repair.options.hides, "An object: nothing shines through")
+        .on_hover_text("What is under the mask is not used at all");
+}

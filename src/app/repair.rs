@@ -1,0 +1,252 @@
+//! What the user marks on the photo, with which tool, and what is to fill it.
+
+use image::RgbImage;
+
+use crate::{
+    jobs::Fill,
+    mask::{
+        editor::Editor,
+        paint::{self, Place},
+    },
+    rect::Rect,
+    restore::mend::MendOptions,
+};
+
+/// Smallest and largest radius of the brush, in pixels of the photo.
+pub const RADII: std::ops::RangeInclusive<f32> = 0.5..=400.0;
+
+/// How far colours may be from the one that the wand touches, in levels.
+const TOLERANCE: u8 = 24;
+
+/// What a touch of the photo does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tool {
+    /// Marks what it goes over.
+    Brush,
+    /// Takes the mark from what it goes over.
+    Eraser,
+    /// Marks what is between two corners.
+    Rectangle,
+    /// Marks what a line goes around.
+    Lasso,
+    /// Marks what has the colour of one place and hangs together with it.
+    Wand,
+}
+
+impl Tool {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Brush, Self::Eraser, Self::Rectangle, Self::Lasso, Self::Wand];
+
+    const fn is_round(self) -> bool {
+        matches!(self, Self::Brush | Self::Eraser)
+    }
+}
+
+/// What can fill a mask, with a name and an explanation.
+pub const FILLS: [(Fill, &str, &str); 3] = [
+    (Fill::Auto, "Automatic", "The network for marks and scratches, texture for wide holes"),
+    (Fill::Network, "Network", "Uses what shines through a watermark"),
+    (Fill::Texture, "Texture", "Continues what the photo itself is made of; for objects"),
+];
+
+/// Something that the pointer did on the photo.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Touch {
+    /// It was pressed: with the other button it erases, with Shift it goes straight on.
+    Down {
+        /// In pixels of the photo.
+        at: Place,
+        /// Erases, whatever the tool.
+        erases: bool,
+        /// A straight stroke from where the last one ended.
+        straight: bool,
+    },
+    /// It moved while it was pressed.
+    Move(Place),
+    /// It was released.
+    Up,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Repair {
+    /// The mask and its history.
+    pub editor: Editor,
+    /// In use.
+    pub tool: Tool,
+    /// Of brush and eraser, in pixels of the photo.
+    pub radius: f32,
+    /// How the mask is filled.
+    pub options: MendOptions,
+    /// By what.
+    pub fill: Fill,
+    /// Corners of a line that is being drawn.
+    line: Vec<Place>,
+    /// The stroke at hand takes marks away.
+    erases: bool,
+    /// Where the last stroke ended.
+    last: Option<Place>,
+}
+
+impl Repair {
+    /// Nothing is marked yet.
+    #[must_use]
+    pub fn new((width, height): (u32, u32)) -> Self {
+        // Wide enough for a scratch on a photo of this size.
+        let radius = (f64::from(width.max(height)) / 120.0).round().clamp(3.0, 40.0) as f32;
+        Self {
+            editor: Editor::new(width, height),
+            tool: Tool::Brush,
+            radius,
+            // Masks that are a little too tight leave a rim.
+            options: MendOptions { grow: 2.0, feather: 1.0, hides: false },
+            fill: Fill::Auto,
+            line: Vec::new(),
+            erases: false,
+            last: None,
+        }
+    }
+
+    /// Radius of what is under the pointer; 0 for tools without one.
+    #[must_use]
+    pub const fn cursor(&self) -> f32 {
+        if self.tool.is_round() { self.radius } else { 0.0 }
+    }
+
+    /// The line that is being drawn, for the screen.
+    #[must_use]
+    pub fn line(&self) -> Vec<Place> {
+        match (self.tool, &self.line[..]) {
+            (Tool::Rectangle, [a, .., b]) => {
+                vec![*a, [b[0], a[1]], *b, [a[0], b[1]], *a]
+            }
+            (Tool::Lasso, line) => line.to_vec(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Multiplies the radius.
+    pub fn resize(&mut self, factor: f32) {
+        self.radius = (self.radius * factor).clamp(*RADII.start(), *RADII.end());
+    }
+
+    /// Takes a touch; gives the pixels of the mask that changed.
+    pub fn touch(&mut self, touch: Touch, photo: impl FnOnce() -> RgbImage) -> Option<Rect> {
+        let Self { tool, radius, .. } = *self;
+        match touch {
+            Touch::Down { at, erases, straight } => {
+                self.erases = erases || tool == Tool::Eraser;
+                let on = !self.erases;
+                if tool == Tool::Wand {
+                    let pixel = (at[0].max(0.0) as u32, at[1].max(0.0) as u32);
+                    let photo = photo();
+                    return self
+                        .editor
+                        .edit(|mask| paint::wand(mask, &photo, pixel, TOLERANCE, on));
+                }
+                if !tool.is_round() {
+                    self.line = vec![at];
+                    return None;
+                }
+                let from = self.last.filter(|_| straight).unwrap_or(at);
+                self.last = Some(at);
+                self.editor.begin();
+                self.editor.extend(at, |mask, _| paint::stroke(mask, from, at, radius, on))
+            }
+            Touch::Move(at) if tool.is_round() => {
+                let on = !self.erases;
+                self.last = Some(at);
+                self.editor.extend(at, |mask, from| paint::stroke(mask, from, at, radius, on))
+            }
+            Touch::Move(at) => {
+                if !self.line.is_empty() {
+                    self.line.push(at);
+                }
+                None
+            }
+            Touch::Up => {
+                let (line, on) = (std::mem::take(&mut self.line), !self.erases);
+                match (tool, line.first(), line.last()) {
+                    (Tool::Rectangle, Some(a), Some(b)) if line.len() > 1 => {
+                        self.editor.edit(|mask| paint::rectangle(mask, *a, *b, on))
+                    }
+                    (Tool::Lasso, Some(_), Some(_)) => {
+                        self.editor.edit(|mask| paint::polygon(mask, &line, on))
+                    }
+                    _ => {
+                        self.editor.close();
+                        None
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mask::count;
+
+    fn down(at: Place) -> Touch {
+        Touch::Down { at, erases: false, straight: false }
+    }
+
+    fn photo() -> RgbImage {
+        RgbImage::from_fn(80, 60, |x, _| image::Rgb([if x < 40 { 10 } else { 200 }; 3]))
+    }
+
+    #[test]
+    fn every_tool_marks_erases_and_is_one_edit() {
+        for (tool, path, least, most) in [
+            (Tool::Brush, vec![[10.0, 10.0], [40.0, 10.0]], 300, 400),
+            (Tool::Rectangle, vec![[10.0, 10.0], [25.0, 30.0], [30.0, 20.0]], 200, 200),
+            (Tool::Lasso, vec![[10.0, 10.0], [50.0, 10.0], [50.0, 40.0]], 600, 700),
+            (Tool::Wand, vec![[50.0, 50.0]], 2400, 2400),
+        ] {
+            let mut repair = Repair::new((80, 60));
+            (repair.tool, repair.radius) = (tool, 5.0);
+            let draw = |repair: &mut Repair, erases| {
+                repair.touch(Touch::Down { at: path[0], erases, straight: false }, photo);
+                for place in &path[1..] {
+                    repair.touch(Touch::Move(*place), photo);
+                }
+                repair.touch(Touch::Up, photo);
+            };
+            draw(&mut repair, false);
+            let marked = count(repair.editor.mask());
+            assert!((least..=most).contains(&marked), "{tool:?}: {marked}");
+            draw(&mut repair, true);
+            assert_eq!(count(repair.editor.mask()), 0, "{tool:?}");
+            assert!(repair.editor.undo().is_some());
+            assert_eq!(count(repair.editor.mask()), marked);
+            assert!(repair.editor.undo().is_some() && repair.editor.undo().is_none());
+            assert!(repair.line().is_empty());
+        }
+    }
+
+    #[test]
+    fn shift_goes_straight_from_the_end_of_the_last_stroke() {
+        let mut repair = Repair::new((80, 60));
+        repair.radius = 2.0;
+        repair.touch(down([10.0, 30.0]), photo);
+        repair.touch(Touch::Up, photo);
+        repair.touch(Touch::Down { at: [70.0, 30.0], erases: false, straight: true }, photo);
+        repair.touch(Touch::Up, photo);
+        assert!((10..70).all(|x| repair.editor.mask().get_pixel(x, 30).0[0] > 0));
+    }
+
+    #[test]
+    fn lines_are_shown_while_they_are_drawn() {
+        let mut repair = Repair::new((80, 60));
+        repair.tool = Tool::Rectangle;
+        repair.touch(down([10.0, 10.0]), photo);
+        assert!(repair.line().is_empty());
+        repair.touch(Touch::Move([20.0, 30.0]), photo);
+        assert_eq!(repair.line()[2], [20.0, 30.0]);
+        assert_eq!(repair.line().len(), 5);
+        repair.resize(1e9);
+        assert_eq!(repair.radius, 400.0);
+    }
+}
