@@ -8,6 +8,7 @@ mod formats;
 mod layering;
 mod models;
 mod reference;
+mod repair;
 mod support;
 mod training;
 mod window;

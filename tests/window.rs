@@ -110,6 +110,78 @@ fn from_a_dropped_photo_to_a_saved_result() {
     assert_eq!(files(folder.path()), ["holiday-4x-1.png", "holiday-4x.png", "holiday.png"]);
 }
 
+/// Moves the pointer from one place of the canvas to another with a button held; places are
+/// fractions of it.
+fn drag(harness: &mut Harness<'static, App>, from: [f32; 2], to: [f32; 2]) {
+    let canvas = harness.get_by_label("Photo, Single").rect();
+    let place = |[x, y]: [f32; 2]| canvas.min + canvas.size() * egui::vec2(x, y);
+    let button = |pos, pressed| egui::Event::PointerButton {
+        pos,
+        button: egui::PointerButton::Primary,
+        pressed,
+        modifiers: Modifiers::NONE,
+    };
+    harness.input_mut().events.push(egui::Event::PointerMoved(place(from)));
+    harness.step();
+    harness.input_mut().events.push(button(place(from), true));
+    harness.step();
+    harness.input_mut().events.push(egui::Event::PointerMoved(place(to)));
+    harness.step();
+    harness.input_mut().events.push(button(place(to), false));
+    harness.step();
+    harness.step();
+}
+
+#[test]
+fn what_is_marked_is_filled_and_nothing_else_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let original = picture(160, 120);
+    let photo = write(folder.path(), "old.png", &original);
+    let mut harness = window(Some(photo), Some(use_cpu(home.path())));
+    wait_for(&mut harness, "old.png");
+    press(&mut harness, Modifiers::NONE, Key::Y);
+    press(&mut harness, Modifiers::NONE, Key::Y);
+    press(&mut harness, Modifiers::NONE, Key::R);
+    wait_for(&mut harness, "An object");
+    // A stroke and a box; the box is taken back.
+    drag(&mut harness, [0.45, 0.5], [0.55, 0.5]);
+    press(&mut harness, Modifiers::NONE, Key::M);
+    drag(&mut harness, [0.1, 0.1], [0.9, 0.9]);
+    press(&mut harness, Modifiers::COMMAND, Key::Z);
+    press(&mut harness, Modifiers::NONE, Key::Enter);
+    wait_for(&mut harness, "0 pixels changed outside the mask");
+    assert!(shows(&harness, "1 region filled"), "of the box nothing is left");
+    click(&mut harness, "Save");
+    wait_for(&mut harness, "Saved ");
+    let result = image::open(folder.path().join("old-mended.png")).unwrap().into_rgb8();
+    let changed: Vec<(u32, u32)> = result
+        .enumerate_pixels()
+        .filter(|(x, y, pixel)| *pixel != original.get_pixel(*x, *y))
+        .map(|(x, y, _)| (x, y))
+        .collect();
+    assert!(changed.len() > 30, "{} pixels", changed.len());
+    assert!(changed.iter().all(|(x, y)| x.abs_diff(80) < 40 && y.abs_diff(60) < 12), "{changed:?}");
+
+    // The result is taken back, then the stroke; what is gone cannot be saved.
+    press(&mut harness, Modifiers::COMMAND, Key::Z);
+    assert!(!shows(&harness, "0 pixels changed"));
+    press(&mut harness, Modifiers::NONE, Key::Enter);
+    wait_for(&mut harness, "1 region filled");
+    press(&mut harness, Modifiers::COMMAND, Key::Z);
+    press(&mut harness, Modifiers::COMMAND, Key::Z);
+    press(&mut harness, Modifiers::NONE, Key::Enter);
+    wait_for(&mut harness, "0 regions filled by nothing");
+    // Mended photos can be repaired further.
+    press(&mut harness, Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::Z);
+    press(&mut harness, Modifiers::NONE, Key::Enter);
+    wait_for(&mut harness, "1 region filled");
+    click(&mut harness, "Go on with this");
+    step_until(&mut harness, "the result is the photo", |harness| !shows(harness, "region filled"));
+    press(&mut harness, Modifiers::NONE, Key::Enter);
+    wait_for(&mut harness, "0 regions filled by nothing");
+}
+
 #[test]
 fn the_sample_is_one_click_away() {
     let home = tempfile::tempdir().unwrap();

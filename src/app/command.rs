@@ -132,7 +132,7 @@ impl Command {
             Self::LargerBrush => "Thicker brush",
             Self::Brush => "Brush",
             Self::Eraser => "Eraser",
-            Self::Rectangle => "Rectangle",
+            Self::Rectangle => "Box",
             Self::Lasso => "Lasso",
             Self::Wand => "Wand",
             Self::Cancel => "Cancel",

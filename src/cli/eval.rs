@@ -40,6 +40,9 @@ pub struct Arguments {
     /// auto, gpu, cpu or the name of an adapter
     #[arg(long, value_name = "NAME", default_value = "auto")]
     device: String,
+    /// Ask the model eight times: as for `upscale`
+    #[arg(long)]
+    ensemble: bool,
     /// Weights of a feature network: compare by what it sees, too
     ///
     /// VGG-16, VGG-19, AlexNet or SqueezeNet 1.1 of torchvision (.pth or .safetensors), or
@@ -61,6 +64,7 @@ pub struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let model = Model::find(&arguments.model)?;
+    let model = if arguments.ensemble { model.as_ensemble()? } else { model };
     let features = arguments.features.as_deref();
     let perceptual = features
         .map(|features| Perceptual::open(features, arguments.lpips.as_deref()))

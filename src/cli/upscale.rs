@@ -26,6 +26,10 @@ pub struct Arguments {
     /// Name of a shipped model, or a model file
     #[arg(long, value_name = "NAME|FILE", default_value = DEFAULT_MODEL)]
     model: String,
+    /// Ask the model eight times, for the picture turned and mirrored, and take the mean: slower,
+    /// and a little nearer to the truth
+    #[arg(long)]
+    ensemble: bool,
     /// auto, gpu, cpu or the name of an adapter
     #[arg(long, value_name = "NAME", default_value = "auto")]
     device: String,
@@ -36,6 +40,7 @@ pub struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let model = Model::find(&arguments.model)?;
+    let model = if arguments.ensemble { model.as_ensemble()? } else { model };
     let picture = Picture::open(&arguments.input)?;
     let options = UpscaleOptions { scale: arguments.scale, tile: arguments.tile };
     let size = options.output_size(picture.size(), &model)?;

@@ -12,7 +12,7 @@ use burn::tensor::Device;
 
 use crate::{
     error::{Error, Result},
-    net::{Generator, Network, NetworkConfig, direct::Direct},
+    net::{Generator, Network, NetworkConfig, direct::Direct, ensemble::Ensemble},
     settings::{self, Existing},
 };
 
@@ -44,6 +44,8 @@ pub struct Model {
     name: String,
     config: NetworkConfig,
     weights: Arc<[u8]>,
+    /// Asked eight times; see [`Ensemble`].
+    ensemble: bool,
 }
 
 impl Model {
@@ -95,7 +97,7 @@ impl Model {
     pub fn from_bytes(name: &str, weights: Arc<[u8]>) -> Result<Self> {
         let config = package::config_of(&weights)
             .map_err(|reason| Error::Model { name: name.to_owned(), reason })?;
-        Ok(Self { name: name.to_owned(), config, weights })
+        Ok(Self { name: name.to_owned(), config, weights, ensemble: false })
     }
 
     /// A trained network under a name.
@@ -106,6 +108,17 @@ impl Model {
         let refused = |reason| Error::Model { name: name.to_owned(), reason };
         let weights = package::bytes_of(&config, network, false).map_err(refused)?;
         Self::from_bytes(name, weights.into())
+    }
+
+    /// The same weights, asked eight times: slower, and a little better; see [`Ensemble`].
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a network that cannot be asked so.
+    pub fn as_ensemble(self) -> Result<Self> {
+        if self.config.grid() > 1 {
+            return Err(Error::Setting(format!("the model {} cannot be an ensemble", self.name)));
+        }
+        Ok(Self { ensemble: true, ..self })
     }
 
     /// The same weights rounded to 16 bit.
@@ -188,13 +201,21 @@ impl Model {
     pub fn on(&self, device: &Device) -> Result<Box<dyn Generator>> {
         let network = Box::new(self.trainable(device)?);
         // On the CPU our own kernels are many times faster than Burn's.
-        if *device != Device::flex() {
+        let network: Box<dyn Generator> = if *device == Device::flex() {
+            match Direct::of(network) {
+                Ok(direct) => Box::new(direct),
+                Err(network) => network,
+            }
+        } else {
+            network
+        };
+        if !self.ensemble {
             return Ok(network);
         }
-        match Direct::of(network) {
-            Ok(direct) => Ok(Box::new(direct)),
-            Err(network) => Ok(network),
-        }
+        let ensemble = Ensemble::of(network).ok_or_else(|| {
+            Error::Setting(format!("the model {} cannot be an ensemble", self.name))
+        })?;
+        Ok(Box::new(ensemble))
     }
 }
 

@@ -14,6 +14,7 @@ pub mod blocks;
 pub mod direct;
 pub mod discriminator;
 pub mod enhancenet;
+pub mod ensemble;
 pub mod features;
 pub mod residual;
 pub mod slots;
@@ -164,6 +165,12 @@ impl NetworkConfig {
             Self::Unet(config) => config.scale as u32,
             Self::EnhanceNet(_) | Self::SrganKeras => 4,
         }
+    }
+
+    /// See [`Generator::grid`].
+    #[must_use]
+    pub fn grid(&self) -> u32 {
+        self.init(&Device::flex()).grid()
     }
 
     /// How many numbers it holds.

@@ -39,7 +39,12 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
     theme::section(ui, "WHOLE PHOTO");
     ui.horizontal(|ui| {
         let label = ui.label("Strength");
-        ui.add(Slider::new(&mut app.strength, 0.0..=1.0).show_value(true))
+        let percent = Slider::new(&mut app.strength, 0.0..=1.0)
+            .custom_formatter(|value, _| format!("{:.0} %", 100.0 * value))
+            .custom_parser(|text| {
+                Some(text.trim_end_matches('%').trim().parse::<f64>().ok()? / 100.0)
+            });
+        ui.add(percent)
             .labelled_by(label.id)
             .on_hover_text("How much of the cleaned or coloured photo is taken");
     });
@@ -94,8 +99,11 @@ fn tools_ui(app: &mut App, ui: &mut Ui) {
 }
 
 fn mask_ui(app: &mut App, ui: &mut Ui) {
-    row_ui(app, ui, &[Command::Undo, Command::Redo]);
-    row_ui(app, ui, &[Command::ClearMask, Command::InvertMask]);
+    ui.scope(|ui| {
+        ui.spacing_mut().item_spacing.x = 5.0;
+        ui.spacing_mut().button_padding.x = 9.0;
+        row_ui(app, ui, &[Command::Undo, Command::Redo, Command::ClearMask, Command::InvertMask]);
+    });
 }
 
 fn fill_ui(app: &mut App, ui: &mut Ui) {

@@ -113,8 +113,9 @@ pub struct Viewer {
     pub brush: Option<f32>,
     /// A line that is being drawn, in pixels of the photo.
     pub line: Vec<Place>,
-    /// The pointer is painting.
-    touching: bool,
+    /// The pointer is painting. A stroke stays in the pane in which it began: by so much it is
+    /// moved into the first one.
+    touching: Option<f32>,
     touches: Vec<Touch>,
 }
 
@@ -138,7 +139,7 @@ impl Viewer {
             mask: None,
             brush: None,
             line: Vec::new(),
-            touching: false,
+            touching: None,
             touches: Vec::new(),
         }
     }
@@ -316,7 +317,7 @@ impl Viewer {
                 if let Some(place) = response.interact_pointer_pos() {
                     self.split = ((place.x - canvas.min.x) / canvas.width()).clamp(0.0, 1.0);
                 }
-            } else if !self.touching {
+            } else if self.touching.is_none() {
                 self.camera.pan(response.drag_delta() * scale);
             }
         }
@@ -363,8 +364,8 @@ impl Viewer {
         near_line: impl Fn(&Self, Pos2) -> bool,
     ) {
         let to_pixels = |place: Pos2| ((place - canvas.min) * scale).to_pos2();
-        let place_of = |viewer: &Self, place: Pos2| {
-            let place = viewer.in_first_pane(to_pixels(place));
+        let place_of = |viewer: &Self, place: Pos2, aside: f32| {
+            let place = to_pixels(place) - Vec2::new(aside, 0.0);
             let point = viewer.camera.picture_from_screen(place, viewer.pane);
             [point.x, point.y]
         };
@@ -381,12 +382,8 @@ impl Viewer {
             )
         });
         if let Some(place) = at {
-            let starts = pressed && !space && !self.touching && response.contains_pointer();
-            if self.brush.is_some() && starts && !near_line(self, place) {
-                self.touching = true;
-                let at = place_of(self, place);
-                self.touches.push(Touch::Down { at, erases, straight: shift });
-            } else if self.touching && !released {
+            let starts = pressed && !space && response.contains_pointer();
+            if let Some(aside) = self.touching.filter(|_| !released) {
                 // All places since the last frame, so that fast strokes are round.
                 let moved: Vec<Pos2> = ui.input(|input| {
                     let places = input.events.iter().filter_map(|event| match event {
@@ -395,13 +392,19 @@ impl Viewer {
                     });
                     places.collect()
                 });
-                let moves = moved.into_iter().map(|place| Touch::Move(place_of(self, place)));
+                let moves = moved.into_iter().map(|to| Touch::Move(place_of(self, to, aside)));
                 let moves: Vec<Touch> = moves.collect();
                 self.touches.extend(moves);
+            } else if self.brush.is_some() && starts && !near_line(self, place) {
+                let place_px = to_pixels(place);
+                let aside = place_px.x - self.in_first_pane(place_px).x;
+                self.touching = Some(aside);
+                let at = place_of(self, place, aside);
+                self.touches.push(Touch::Down { at, erases, straight: shift });
             }
         }
-        if self.touching && (released || self.brush.is_none()) {
-            self.touching = false;
+        if self.touching.is_some() && (released || self.brush.is_none()) {
+            self.touching = None;
             self.touches.push(Touch::Up);
         }
     }
