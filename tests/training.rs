@@ -372,7 +372,14 @@ fn residual(batch_norm: bool) -> NetworkConfig {
 }
 
 fn unet(batch_norm: bool, mask: bool) -> NetworkConfig {
-    NetworkConfig::Unet(UnetConfig { width: 4, blocks: [1; 4], batch_norm, scale: 1, mask })
+    NetworkConfig::Unet(UnetConfig {
+        width: 4,
+        blocks: [1; 4],
+        batch_norm,
+        scale: 1,
+        mask,
+        marked: mask,
+    })
 }
 
 fn trainer(photos: &Path, config: NetworkConfig, options: &TrainOptions) -> Trainer {
@@ -505,7 +512,7 @@ fn what_cannot_learn_is_refused_in_words() {
     refused(unet(false, true), small(), "fills masks");
     let tiny = TrainOptions { adversarial: 1.0, crop: 8, ..small() };
     refused(unet(false, false), tiny, "16 pixels");
-    let bad = UnetConfig { width: 4, blocks: [1; 4], batch_norm: false, scale: 4, mask: true };
+    let bad = UnetConfig { scale: 4, mask: true, ..UnetConfig::small() };
     let error = Trainer::fresh(NetworkConfig::Unet(bad), 0).unwrap_err();
     assert!(error.to_string().contains("does not enlarge"), "{error}");
 

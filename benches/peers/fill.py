@@ -68,7 +68,7 @@ def by_recipe(pixmend, model, photos, recipe, seed):
     table = Table(["given", *METHODS, model])
     with tempfile.TemporaryDirectory() as folder:
         for index, row in enumerate(rows):
-            if row["model"].get("inside") is None:
+            if row.get("inside") is None:
                 continue  # nothing was drawn on it
             marked, mask = f"{folder}/{index}.png", f"{folder}/{index}-mask.png"
             command = [pixmend, "degrade", files[row["name"]], "-o", marked, "--mask", mask]
@@ -80,7 +80,7 @@ def by_recipe(pixmend, model, photos, recipe, seed):
             table.beside(marked, original, mask)
             if abs(table.scores["given"][-1] - row["bicubic"]["inside"]) > 1e-3:
                 raise SystemExit(f"{row['name']}: not the picture that eval made")
-            table.add(model, row["model"]["inside"])
+            table.add(model, row["inside"])
     table.show()
 
 

@@ -20,6 +20,8 @@ pub enum Command {
     SwitchTask,
     /// Fill what is marked.
     Fill,
+    /// Mark scratches and dust.
+    Detect,
     /// Take JPEG artefacts, noise and blur away.
     Clean,
     /// Colour a grey photo.
@@ -76,13 +78,14 @@ pub enum Command {
 
 impl Command {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::Open,
         Self::Paste,
         Self::OpenSample,
         Self::Upscale,
         Self::SwitchTask,
         Self::Fill,
+        Self::Detect,
         Self::Clean,
         Self::Colour,
         Self::Adopt,
@@ -121,6 +124,7 @@ impl Command {
             Self::Upscale => "Upscale 4×",
             Self::SwitchTask => "Upscale or repair",
             Self::Fill => "Fill",
+            Self::Detect => "Find scratches",
             Self::Clean => "Clean",
             Self::Colour => "Colourise",
             Self::Adopt => "Go on with this",
@@ -160,6 +164,7 @@ impl Command {
             Self::Upscale => "Enlarge the photo four times, starting with what you look at",
             Self::SwitchTask => "Switch between enlarging and repairing",
             Self::Fill => "Fill what is marked; nothing else changes",
+            Self::Detect => "Mark scratches and dust; look at the marks before you fill them",
             Self::Clean => "Take away JPEG artefacts, noise and blur: of what is marked, or of all",
             Self::Colour => "Colour a grey photo: what is marked, or all",
             Self::Adopt => "Make the result the photo, to repair or enlarge it further",
@@ -204,6 +209,7 @@ impl Command {
             Self::Paste
             | Self::OpenSample
             | Self::Theme
+            | Self::Detect
             | Self::Clean
             | Self::Colour
             | Self::Adopt => vec![],
@@ -270,6 +276,7 @@ impl Command {
             | Self::Rectangle
             | Self::Lasso
             | Self::Wand => app.can_mark(),
+            Self::Detect => app.can_mark() && app.can_detect(),
             Self::Undo => app.can_undo(),
             Self::Redo => app.can_redo(),
             Self::Adopt => app.can_save(),

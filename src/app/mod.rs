@@ -114,6 +114,7 @@ pub struct App {
     opening: Option<JobHandle>,
     running: Option<Running>,
     saving: Option<JobHandle>,
+    detecting: Option<JobHandle>,
     task: Task,
     /// How much of a cleaned or coloured photo is taken, 0 to 1.
     strength: f32,
@@ -192,6 +193,7 @@ impl App {
             opening: None,
             running: None,
             saving: None,
+            detecting: None,
             task: Task::Upscale,
             strength: 1.0,
             sample: sample_texture(&ctx)?,
@@ -263,6 +265,10 @@ impl App {
         self.repairs() && self.running.is_none()
     }
 
+    const fn can_detect(&self) -> bool {
+        self.document.is_some() && self.detecting.is_none()
+    }
+
     fn repair(&self) -> Option<&Repair> {
         self.document.as_ref().map(|document| &document.repair)
     }
@@ -329,6 +335,13 @@ impl App {
                 self.task = if self.task == Task::Upscale { Task::Repair } else { Task::Upscale };
             }
             Command::Fill => self.fill(),
+            Command::Detect => {
+                if let Some(document) = &self.document {
+                    let picture = document.picture.clone();
+                    let job = Job::Detect { picture, sensitivity: 0.5 };
+                    self.detecting = Some(self.workers.submit(job));
+                }
+            }
             Command::Clean => self.repaint(CLEANING_MODEL, "clean", false),
             Command::Colour => self.repaint(COLOURING_MODEL, "colour", true),
             Command::Adopt => self.adopt(),
@@ -577,6 +590,7 @@ impl App {
             }
             EventKind::Finished(Outcome::Opened { picture, pyramid }) if opening => {
                 self.opening = None;
+                self.detecting = None;
                 self.cancel_running();
                 self.viewer.show(picture.clone(), *pyramid);
                 let repair = Repair::new(picture.size());
@@ -587,6 +601,27 @@ impl App {
             }
             EventKind::Finished(Outcome::Mended { receipt, target }) if running => {
                 self.finish(Summary::of_mending(receipt), target);
+            }
+            EventKind::Finished(Outcome::Detected(found)) if is(self.detecting.as_ref()) => {
+                self.detecting = None;
+                let marked = mask::regions(&found).len();
+                self.toasts.news(
+                    ctx,
+                    match marked {
+                        0 => "nothing was found: mark it by hand".to_owned(),
+                        1 => "1 place is marked: look at it, then fill".to_owned(),
+                        _ => format!("{marked} places are marked: look at them, then fill"),
+                    },
+                );
+                self.mark(|repair| {
+                    repair.editor.edit(|mask| {
+                        if mask.dimensions() != found.dimensions() {
+                            return None; // Another photo was opened meanwhile.
+                        }
+                        mask.iter_mut().zip(found.iter()).for_each(|(to, of)| *to = (*to).max(*of));
+                        Some(Rect::of_size(mask.width(), mask.height()))
+                    })
+                });
             }
             EventKind::Finished(Outcome::Saved { path, next }) => {
                 self.saving = None;
@@ -608,6 +643,9 @@ impl App {
                 }
                 if is(self.saving.as_ref()) {
                     self.saving = None;
+                }
+                if is(self.detecting.as_ref()) {
+                    self.detecting = None;
                 }
                 self.toasts.failure(&error);
             }

@@ -12,6 +12,7 @@ use imageproc::{
 
 use crate::rect::Rect;
 
+pub mod detect;
 pub mod editor;
 pub mod paint;
 

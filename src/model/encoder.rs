@@ -68,7 +68,14 @@ mod tests {
 
     fn config(batch_norm: bool, mask: bool) -> NetworkConfig {
         let blocks = [1, 1, 1, 1];
-        NetworkConfig::Unet(UnetConfig { width: 4, blocks, batch_norm, scale: 1, mask })
+        NetworkConfig::Unet(UnetConfig {
+            width: 4,
+            blocks,
+            batch_norm,
+            scale: 1,
+            mask,
+            marked: false,
+        })
     }
 
     /// A file with the encoder of a network that takes no mask, filled with the place of each number.

@@ -276,7 +276,14 @@ mod tests {
                 ResidualConfig { channels: 4, blocks: 2, scale: 2, ..ResidualConfig::starter() };
             NetworkConfig::Residual(ResidualConfig { batch_norm, activation, upsampler, ..usual })
         };
-        let unet = UnetConfig { width: 4, blocks: [1; 4], batch_norm: true, scale: 1, mask: true };
+        let unet = UnetConfig {
+            width: 4,
+            blocks: [1; 4],
+            batch_norm: true,
+            scale: 1,
+            mask: true,
+            marked: true,
+        };
         let plain = EnhanceNetConfig { kind: EnhanceNetKind::Plain, channels: 4, blocks: 1 };
         for config in [
             residual(true, ActivationKind::PRelu, Upsampler::SubPixel),

@@ -50,6 +50,10 @@ impl Generator for Ensemble {
         self.0.takes_mask()
     }
 
+    fn takes_marked(&self) -> bool {
+        self.0.takes_marked()
+    }
+
     fn reach(&self) -> Reach {
         self.0.reach()
     }

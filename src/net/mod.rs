@@ -44,7 +44,7 @@ pub enum Reach {
 /// A network that makes a picture out of a picture.
 pub trait Generator: Send {
     /// `[n, channels, h, w]` to `[n, channels, h * scale, w * scale]`; with
-    /// [`Self::takes_mask`], the input has one channel more.
+    /// [`Self::takes_mask`], the input has one channel more, with [`Self::takes_marked`] four.
     ///
     /// The output is not clamped.
     fn forward(&self, input: Tensor<4>) -> Tensor<4>;
@@ -58,6 +58,12 @@ pub trait Generator: Send {
     /// Whether a mask follows the colours: 1 where the picture is to be
     /// filled, 0 elsewhere.
     fn takes_mask(&self) -> bool {
+        false
+    }
+
+    /// Whether the picture as it was given follows the mask. The first channels then hold it with
+    /// what is marked continued smoothly.
+    fn takes_marked(&self) -> bool {
         false
     }
 
@@ -185,6 +191,12 @@ impl NetworkConfig {
         matches!(self, Self::Unet(config) if config.mask)
     }
 
+    /// See [`Generator::takes_marked`].
+    #[must_use]
+    pub const fn takes_marked(&self) -> bool {
+        matches!(self, Self::Unet(config) if config.marked)
+    }
+
     /// Which part of the network a slot (see [`slots::of`]) belongs to.
     #[must_use]
     pub fn part(&self, path: &str) -> Part {
@@ -266,6 +278,10 @@ impl Generator for Network {
 
     fn takes_mask(&self) -> bool {
         self.generator().takes_mask()
+    }
+
+    fn takes_marked(&self) -> bool {
+        self.generator().takes_marked()
     }
 
     fn reach(&self) -> Reach {

@@ -44,19 +44,38 @@ pub struct UnetConfig {
     /// Whether a fourth channel says what is to be filled: 1 inside the mask, 0 outside. Then the
     /// scale is 1.
     pub mask: bool,
+    /// Whether three more channels follow the mask: the picture as it was given, marks and all. The
+    /// first three, to which the answer is added, then hold it with what is marked continued
+    /// smoothly: so the network begins with a fair fill, and still sees what shines through.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub marked: bool,
 }
 
 impl UnetConfig {
     /// On ResNet-34: 41 million parameters.
     #[must_use]
     pub const fn full() -> Self {
-        Self { width: 64, blocks: [3, 4, 6, 3], batch_norm: true, scale: 1, mask: false }
+        Self {
+            width: 64,
+            blocks: [3, 4, 6, 3],
+            batch_norm: true,
+            scale: 1,
+            mask: false,
+            marked: false,
+        }
     }
 
     /// A size that can be shipped: 2 million parameters.
     #[must_use]
     pub const fn small() -> Self {
-        Self { width: 16, blocks: [2, 2, 2, 2], batch_norm: false, scale: 1, mask: false }
+        Self {
+            width: 16,
+            blocks: [2, 2, 2, 2],
+            batch_norm: false,
+            scale: 1,
+            mask: false,
+            marked: false,
+        }
     }
 
     /// Why there can be no such network.
@@ -67,6 +86,9 @@ impl UnetConfig {
             && [1, 2, 4, 8].contains(&self.scale)
             // Each step of the enlargement halves the channels of the last block.
             && (3 * self.width / 2) >> self.scale.ilog2() > 0;
+        if self.marked && !self.mask {
+            return Err("what is marked is told by a mask");
+        }
         if self.mask && self.scale > 1 {
             return Err("a network that fills a mask does not enlarge");
         }
@@ -74,7 +96,7 @@ impl UnetConfig {
     }
 
     const fn inputs(&self) -> usize {
-        3 + self.mask as usize
+        3 + self.mask as usize + 3 * self.marked as usize
     }
 
     /// A network whose weights are still to be drawn or read.
@@ -145,6 +167,7 @@ impl UnetConfig {
             tail: same_conv(joined, 3, 1, device),
             scale: self.scale,
             mask: self.mask,
+            marked: self.marked,
         }
     }
 }
@@ -260,6 +283,7 @@ pub struct Unet {
     tail: Conv2d,
     scale: usize,
     mask: bool,
+    marked: bool,
 }
 
 impl Unet {
@@ -293,10 +317,11 @@ impl Unet {
 
     /// Its steps for the CPU path; `None` if weights cannot be read.
     pub(super) fn graph(&self) -> Option<Graph> {
-        let inputs = 3 + usize::from(self.mask);
+        let inputs = 3 + usize::from(self.mask) + 3 * usize::from(self.marked);
         let normal = || {
-            let deviations = IMAGENET_DEVIATION.iter().chain(&[1.0]).take(inputs);
-            let means = IMAGENET_MEAN.iter().chain(&[0.0]).take(inputs);
+            let deviations =
+                IMAGENET_DEVIATION.iter().chain(&[1.0]).chain(&IMAGENET_DEVIATION).take(inputs);
+            let means = IMAGENET_MEAN.iter().chain(&[0.0]).chain(&IMAGENET_MEAN).take(inputs);
             let addends = means.zip(deviations.clone()).map(|(mean, deviation)| -mean / deviation);
             (deviations.map(|deviation| 1.0 / deviation).collect(), addends.collect())
         };
@@ -345,7 +370,8 @@ fn normalised(input: Tensor<4>) -> Tensor<4> {
     let channels = input.dims()[1];
     let (device, dtype) = (input.device(), input.dtype());
     let constant = |values: [f32; 3], rest: f32| {
-        let values: Vec<f32> = values.into_iter().chain([rest]).take(channels).collect();
+        let values = values.into_iter().chain([rest]).chain(values);
+        let values: Vec<f32> = values.take(channels).collect();
         Tensor::<4>::from_data(TensorData::new(values, [1, channels, 1, 1]), &device).cast(dtype)
     };
     (input - constant(IMAGENET_MEAN, 0.0)) / constant(IMAGENET_DEVIATION, 1.0)
@@ -387,6 +413,10 @@ impl Generator for Unet {
         self.mask
     }
 
+    fn takes_marked(&self) -> bool {
+        self.marked
+    }
+
     /// In truth a thousand pixels or so, and in steps of 32: no halo is worth that.
     fn reach(&self) -> Reach {
         Reach::Whole
@@ -406,7 +436,7 @@ mod tests {
     use super::*;
 
     fn tiny(scale: usize, mask: bool) -> UnetConfig {
-        UnetConfig { width: 4, blocks: [1; 4], batch_norm: false, scale, mask }
+        UnetConfig { width: 4, blocks: [1; 4], scale, mask, ..UnetConfig::small() }
     }
 
     fn wave(shape: [usize; 4]) -> Tensor<4> {

@@ -315,16 +315,19 @@ impl<'a> Job<'a> {
                 on_cpu: Box::new(|| model.on(&Chosen::cpu().burn().clone())),
             });
         }
-        let hidden = self.options.hides.then(|| hidden(window));
+        let Some(engine) = &mut self.network else { unreachable!("it was made above") };
+        let hides = self.options.hides;
+        let hidden = (hides || engine.network.takes_marked()).then(|| hidden(window));
+        let source = hidden.as_ref().unwrap_or(&window.pixels);
         let Rect { width, height, .. } = window.area;
         let task = Task {
-            source: hidden.as_ref().unwrap_or(&window.pixels),
+            source,
+            marked: Some(if hides { source } else { &window.pixels }),
             mask: Some(&window.marks),
             output: (width, height),
             tile: device.default_tile(),
             balanced: !device.tunes_kernels(),
         };
-        let Some(engine) = &mut self.network else { unreachable!("it was made above") };
         let tiles = tiled::tiles(&task, &*engine.network)?;
         let mut planes = [0; 3].map(|_| vec![0.0; window.area.area() as usize]);
         let (begin, done, total) = (self.begin, self.done, self.total);
@@ -453,13 +456,9 @@ mod tests {
 
     /// A network that was not trained: it changes whatever it is let to.
     fn model(mask: bool) -> Model {
-        let config = NetworkConfig::Unet(UnetConfig {
-            width: 4,
-            blocks: [1; 4],
-            batch_norm: false,
-            scale: 1,
-            mask,
-        });
+        let config =
+            UnetConfig { width: 4, blocks: [1; 4], mask, marked: mask, ..UnetConfig::small() };
+        let config = NetworkConfig::Unet(config);
         Model::of("untrained", config, &config.init(&Device::flex())).unwrap()
     }
 

@@ -57,6 +57,9 @@ pub struct Task<'a> {
     pub source: &'a DynamicImage,
     /// White where a network that takes a mask is to fill; of the source's size.
     pub mask: Option<&'a GrayImage>,
+    /// The picture with its marks, for a network that takes it beside the source, in which they are
+    /// hidden; of the source's size.
+    pub marked: Option<&'a DynamicImage>,
     /// Width and height of the result. The network's own scale or less.
     pub output: (u32, u32),
     /// Side of a tile in source pixels, halo included.
@@ -331,7 +334,11 @@ impl Runner<'_, '_> {
         if network.takes_mask() {
             input.extend(marked(self.task.mask, window));
         }
-        let channels = 3 + usize::from(network.takes_mask());
+        if network.takes_marked() {
+            input.extend(planes_of(self.task.marked.unwrap_or(self.task.source), window));
+        }
+        let channels =
+            3 + usize::from(network.takes_mask()) + 3 * usize::from(network.takes_marked());
         let shape = [1, channels, window.height as usize, window.width as usize];
         // Drivers and kernels report some failures as panics.
         let answer = catch_unwind(AssertUnwindSafe(|| {
@@ -552,7 +559,8 @@ mod tests {
     fn red(stub: &Stub, cpu: &Stub, tile: u32) -> (Result<Vec<f32>>, Vec<String>, u32) {
         let source = picture();
         let output = (source.width() * 2, source.height() * 2);
-        let task = Task { source: &source, mask: None, output, tile, balanced: false };
+        let task =
+            Task { source: &source, mask: None, marked: None, output, tile, balanced: false };
         let calls = Rc::new(Cell::new(0));
         let counted = calls.clone();
         let on_cpu = move || -> Result<Box<dyn Generator>> {
@@ -605,7 +613,8 @@ mod tests {
                 Some((0..length).map(|i| (i as f32 * 1.3).sin() * 0.2).collect())
             });
             let output = (source.width(), source.height());
-            let task = Task { source: &source, mask: None, output, tile, balanced: true };
+            let task =
+                Task { source: &source, mask: None, marked: None, output, tile, balanced: true };
             let tiles = tiles(&task, &network).unwrap();
             let (count, mut whole) = (tiles.len(), vec![f32::NAN; (149 * 107) as usize]);
             let on_cpu = || -> Result<Box<dyn Generator>> { unreachable!("no tile fails") };
@@ -661,8 +670,14 @@ mod tests {
         let whole = red(&SOUND, &SOUND, 200).0.unwrap();
         let far = Stub { reach: Reach::Whole, ..SOUND };
         let source: DynamicImage = picture();
-        let task =
-            Task { source: &source, mask: None, output: (300, 220), tile: 64, balanced: false };
+        let task = Task {
+            source: &source,
+            mask: None,
+            marked: None,
+            output: (300, 220),
+            tile: 64,
+            balanced: false,
+        };
         assert_eq!(tiles(&task, &far).unwrap().len(), 1, "a small picture is run whole");
 
         let tiles = plan::plan(150, 110, (64, 64), 8, 1);
@@ -692,8 +707,14 @@ mod tests {
     fn windows_that_overlap_more_than_their_neighbours_leave_no_bright_band() {
         // The last window of 64 begins where both before it still go on.
         let source: DynamicImage = RgbImage::from_pixel(163, 120, image::Rgb([128; 3])).into();
-        let task =
-            Task { source: &source, mask: None, output: (326, 240), tile: 64, balanced: false };
+        let task = Task {
+            source: &source,
+            mask: None,
+            marked: None,
+            output: (326, 240),
+            tile: 64,
+            balanced: false,
+        };
         let on_cpu = || -> Result<Box<dyn Generator>> { Ok(Box::new(SOUND)) };
         let mut engine = Engine {
             network: Box::new(Stub { reach: Reach::Whole, ..SOUND }),
@@ -728,8 +749,14 @@ mod tests {
     #[test]
     fn a_tile_smaller_than_the_halo_is_refused() {
         let source = picture();
-        let task =
-            Task { source: &source, mask: None, output: (300, 220), tile: 16, balanced: false };
+        let task = Task {
+            source: &source,
+            mask: None,
+            marked: None,
+            output: (300, 220),
+            tile: 16,
+            balanced: false,
+        };
         assert!(matches!(tiles(&task, &SOUND), Err(Error::Setting(_))));
     }
 }

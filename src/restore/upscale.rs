@@ -112,6 +112,7 @@ pub fn upscale(
     let mut task = Task {
         source: bled.as_ref().unwrap_or(&picture.pixels),
         mask: None,
+        marked: None,
         output,
         tile: options.tile.unwrap_or_else(|| device.default_tile()),
         balanced: options.tile.is_none() && !device.tunes_kernels(),

@@ -16,6 +16,7 @@ use super::{degrade::Recipe, options::TrainOptions, warp::Warp};
 use crate::{
     error::{Error, Result},
     picture::{Format, Picture, resample::resize_exact},
+    restore::diffuse::diffuse,
 };
 
 /// Decoded photos kept in memory at most, in bytes; the others are read again when drawn.
@@ -302,6 +303,16 @@ fn batch(photos: &[Photo], cut: &Cut, cache: &Mutex<Cache>, number: u64) -> Resu
             .extend(worse.mask.iter().flat_map(|mask| mask.iter().map(|m| f32::from(*m) / 255.0)));
     }
     Ok(batch)
+}
+
+/// Square crops with what is marked continued smoothly, as mending shows them to a network.
+pub fn hidden(mut crops: Vec<f32>, mask: &[f32], side: usize) -> Vec<f32> {
+    let area = side * side;
+    for (crop, marks) in crops.chunks_exact_mut(3 * area).zip(mask.chunks_exact(area)) {
+        let known: Vec<f32> = marks.iter().map(|mark| 1.0 - mark).collect();
+        crop.chunks_exact_mut(area).for_each(|plane| diffuse(plane, &known, side));
+    }
+    crops
 }
 
 fn decoded(photos: &[Photo], index: usize, cache: &Mutex<Cache>) -> Result<Arc<RgbImage>> {

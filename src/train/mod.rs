@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use self::{
     adam::{Adam, Gradients},
     checkpoint::{Progress, Saved},
-    data::{Batch, Cut, Loader, Photo, Split},
+    data::{Batch, Cut, Loader, Photo, Split, hidden},
     learner::{Good, Learner},
     loss::Objective,
     verdict::{Measure, Pair, Piece, Verdict, mean_figures, merit, pairs},
@@ -533,20 +533,27 @@ impl Trainer {
         self.generator.network = slots::frozen_but(self.generator.network.clone(), learns);
     }
 
-    /// Small crops, with the mask as a fourth channel for a network that takes one; large crops;
-    /// the mask at their size.
+    /// Small crops, with the mask as a fourth channel for a network that takes one, and perhaps
+    /// what it marks before and after it; large crops; the mask at their size.
     fn tensors(&self, batch: Batch) -> (Tensor<4>, Tensor<4>, Option<Tensor<4>>) {
         let scale = self.base.scale();
         let tensor = |values: Vec<f32>, channels: usize, side: u32| {
             let shape = [self.options.batch, channels, side as usize, side as usize];
             Tensor::<4>::from_data(TensorData::new(values, shape), &self.device)
         };
-        let small = tensor(batch.small, 3, batch.crop);
+        let given = tensor(batch.small.clone(), 3, batch.crop);
+        let hidden =
+            self.base.config().takes_marked().then(|| {
+                tensor(hidden(batch.small, &batch.mask, batch.crop as usize), 3, batch.crop)
+            });
         let large = tensor(batch.large, 3, batch.crop * scale);
         let mask = (!batch.mask.is_empty()).then(|| tensor(batch.mask, 1, batch.crop));
         let small = match &mask {
-            Some(mask) if self.base.takes_mask() => Tensor::cat(vec![small, mask.clone()], 1),
-            _ => small,
+            Some(mask) if self.base.takes_mask() => match hidden {
+                Some(hidden) => Tensor::cat(vec![hidden, mask.clone(), given], 1),
+                None => Tensor::cat(vec![given, mask.clone()], 1),
+            },
+            _ => given,
         };
         (small, large, mask.map(|mask| repeated(mask, scale as usize)))
     }

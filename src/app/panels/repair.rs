@@ -99,6 +99,7 @@ fn tools_ui(app: &mut App, ui: &mut Ui) {
 }
 
 fn mask_ui(app: &mut App, ui: &mut Ui) {
+    row_ui(app, ui, &[Command::Detect]);
     ui.scope(|ui| {
         ui.spacing_mut().item_spacing.x = 5.0;
         ui.spacing_mut().button_padding.x = 9.0;

@@ -156,6 +156,7 @@ pub struct Direct {
 #[derive(Clone, Copy)]
 struct About {
     takes_mask: bool,
+    takes_marked: bool,
     reach: Reach,
     grid: u32,
     parameters: usize,
@@ -189,6 +190,7 @@ impl Direct {
     fn about(network: &Network) -> About {
         About {
             takes_mask: network.takes_mask(),
+            takes_marked: network.takes_marked(),
             reach: network.reach(),
             grid: network.grid(),
             parameters: network.parameters(),
@@ -206,6 +208,7 @@ impl Direct {
             scale: graph.scale,
             about: About {
                 takes_mask: false,
+                takes_marked: false,
                 reach: Reach::Whole,
                 grid: graph.multiple as u32,
                 parameters: graph.parameters(),
@@ -248,6 +251,10 @@ impl Generator for Direct {
 
     fn takes_mask(&self) -> bool {
         self.about.takes_mask
+    }
+
+    fn takes_marked(&self) -> bool {
+        self.about.takes_marked
     }
 
     fn reach(&self) -> Reach {

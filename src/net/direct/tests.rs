@@ -381,7 +381,9 @@ fn tiny() -> Vec<NetworkConfig> {
         [(1, false, true, 4), (1, true, false, 12), (2, false, true, 8), (4, false, false, 16)]
     {
         let blocks = [1, 2, 1, 1];
-        configs.push(NetworkConfig::Unet(UnetConfig { width, blocks, batch_norm, scale, mask }));
+        let marked = width == 12;
+        let config = UnetConfig { width, blocks, batch_norm, scale, mask, marked };
+        configs.push(NetworkConfig::Unet(config));
     }
     for kind in [EnhanceNetKind::Residual, EnhanceNetKind::BicubicSkip, EnhanceNetKind::Plain] {
         configs.push(NetworkConfig::EnhanceNet(EnhanceNetConfig { kind, channels: 18, blocks: 2 }));
@@ -390,7 +392,7 @@ fn tiny() -> Vec<NetworkConfig> {
 }
 
 fn answer(network: &dyn Generator, count: usize, height: usize, width: usize) -> Vec<f32> {
-    let channels = 3 + usize::from(network.takes_mask());
+    let channels = 3 + usize::from(network.takes_mask()) + 3 * usize::from(network.takes_marked());
     let input = noise(count * channels * height * width, 5);
     let input = input.iter().map(|value| 0.5 + 0.5 * value).collect();
     let answer = network.forward(tensor(input, [count, channels, height, width]));
