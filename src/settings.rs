@@ -47,9 +47,6 @@ pub const MENDING_MODEL: &str = "mend";
 /// Name of the model that takes away noise, JPEG and blur.
 pub const CLEANING_MODEL: &str = "clean";
 
-/// Name of the model that colours grey photos.
-pub const COLOURING_MODEL: &str = "colour";
-
 impl Settings {
     /// Where the settings of this user live; `None` where the system has no
     /// home folder.

@@ -173,3 +173,67 @@ fn models_are_listed_shown_and_exported() {
     let unknown = pixmend().args(["models", "show", "no-such-model"]).output().unwrap();
     assert!(!unknown.status.success() && stderr(&unknown).contains("no-such-model"));
 }
+
+/// What is measured for a card: the name of a row and, of the model's figures, which one.
+struct Measured {
+    model: &'static str,
+    row: &'static str,
+    pictures: &'static str,
+    /// A file in `models/degradations`; shrunk by the scale without one.
+    degradation: Option<&'static str>,
+    inside: bool,
+}
+
+const fn shrunk(model: &'static str) -> Measured {
+    Measured { model, row: "Set5", pictures: "set5", degradation: None, inside: false }
+}
+
+const fn cleaned(row: &'static str, pictures: &'static str, degradation: &'static str) -> Measured {
+    Measured { model: "clean", row, pictures, degradation: Some(degradation), inside: false }
+}
+
+const fn mended(row: &'static str, degradation: &'static str) -> Measured {
+    let degradation = Some(degradation);
+    Measured { model: "mend", row, pictures: "bsd100", degradation, inside: true }
+}
+
+const MEASURED: [Measured; 8] = [
+    shrunk("starter"),
+    shrunk("fast-4x"),
+    shrunk("faithful-4x"),
+    shrunk("photo-4x"),
+    cleaned("LIVE1, JPEG 20", "live1", "jpeg-20"),
+    cleaned("BSD100, noise 25", "bsd100", "noise-25"),
+    mended("BSD100, opaque", "opaque"),
+    mended("BSD100, see-through", "see-through"),
+];
+
+#[test]
+#[ignore = "needs PIXMEND_DATA"]
+fn the_figures_of_the_cards_are_measured_again() {
+    let data = std::env::var_os("PIXMEND_DATA").expect("PIXMEND_DATA names the test data");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for name in Model::shipped() {
+        assert!(MEASURED.iter().any(|of| of.model == name), "nothing is measured for {name}");
+    }
+    for Measured { model, row, pictures, degradation, inside } in MEASURED {
+        let card = card(model);
+        let line = card.lines().find(|line| line.starts_with(&format!("| {row} |")));
+        let line = line.unwrap_or_else(|| panic!("the card of {model} has no row {row}"));
+        let cell = line.split('|').nth(2).unwrap().trim().trim_matches('*');
+        let stated: f64 = cell.split_whitespace().next().unwrap().parse().unwrap();
+        let mut command = pixmend();
+        command.args(["eval", "--device", "cpu", "--json", "--model", model, "--hr"]);
+        command.arg(Path::new(&data).join("test").join(pictures));
+        if let Some(recipe) = degradation {
+            let file = root.join(format!("models/degradations/{recipe}.toml"));
+            command.arg("--degradation").arg(file);
+        }
+        let done = command.output().unwrap();
+        assert!(done.status.success(), "{}", stderr(&done));
+        let report: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+        let field = if inside { "inside" } else { "psnr" };
+        let found = report["mean"][field].as_f64().unwrap();
+        assert!((found - stated).abs() < 0.02, "{model}, {row}: {found} is not {stated}");
+    }
+}

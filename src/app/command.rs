@@ -20,12 +20,8 @@ pub enum Command {
     SwitchTask,
     /// Fill what is marked.
     Fill,
-    /// Mark scratches and dust.
-    Detect,
     /// Take JPEG artefacts, noise and blur away.
     Clean,
-    /// Colour a grey photo.
-    Colour,
     /// Make the result the photo.
     Adopt,
     /// Take the fill or the last stroke back.
@@ -78,16 +74,14 @@ pub enum Command {
 
 impl Command {
     /// All of them.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 31] = [
         Self::Open,
         Self::Paste,
         Self::OpenSample,
         Self::Upscale,
         Self::SwitchTask,
         Self::Fill,
-        Self::Detect,
         Self::Clean,
-        Self::Colour,
         Self::Adopt,
         Self::Undo,
         Self::Redo,
@@ -124,9 +118,7 @@ impl Command {
             Self::Upscale => "Upscale 4×",
             Self::SwitchTask => "Upscale or repair",
             Self::Fill => "Fill",
-            Self::Detect => "Find scratches",
             Self::Clean => "Clean",
-            Self::Colour => "Colourise",
             Self::Adopt => "Go on with this",
             Self::Undo => "Undo",
             Self::Redo => "Redo",
@@ -164,9 +156,7 @@ impl Command {
             Self::Upscale => "Enlarge the photo four times, starting with what you look at",
             Self::SwitchTask => "Switch between enlarging and repairing",
             Self::Fill => "Fill what is marked; nothing else changes",
-            Self::Detect => "Mark scratches and dust; look at the marks before you fill them",
             Self::Clean => "Take away JPEG artefacts, noise and blur: of what is marked, or of all",
-            Self::Colour => "Colour a grey photo: what is marked, or all",
             Self::Adopt => "Make the result the photo, to repair or enlarge it further",
             Self::Undo => "Take the result back, then stroke after stroke",
             Self::Redo => "Do again what was taken back",
@@ -206,13 +196,7 @@ impl Command {
         match self {
             Self::Open => vec![command(Key::O)],
             // The system turns Ctrl+V into an event of its own.
-            Self::Paste
-            | Self::OpenSample
-            | Self::Theme
-            | Self::Detect
-            | Self::Clean
-            | Self::Colour
-            | Self::Adopt => vec![],
+            Self::Paste | Self::OpenSample | Self::Theme | Self::Clean | Self::Adopt => vec![],
             Self::SwitchTask => vec![plain(Key::R)],
             Self::Fill => vec![plain(Key::Enter)],
             Self::Undo => vec![command(Key::Z)],
@@ -266,7 +250,6 @@ impl Command {
             Self::SwitchTask => app.has_photo(),
             Self::Fill
             | Self::Clean
-            | Self::Colour
             | Self::ClearMask
             | Self::InvertMask
             | Self::SmallerBrush
@@ -276,7 +259,6 @@ impl Command {
             | Self::Rectangle
             | Self::Lasso
             | Self::Wand => app.can_mark(),
-            Self::Detect => app.can_mark() && app.can_detect(),
             Self::Undo => app.can_undo(),
             Self::Redo => app.can_redo(),
             Self::Adopt => app.can_save(),

@@ -16,7 +16,7 @@ use crate::{
     restore::{
         Mosaic, Progress, Receipt, UpscaleOptions, mend::MendReceipt, repaint::RepaintOptions,
     },
-    settings::{CLEANING_MODEL, COLOURING_MODEL, MENDING_MODEL, Settings},
+    settings::{CLEANING_MODEL, MENDING_MODEL, Settings},
 };
 
 mod command;
@@ -114,9 +114,8 @@ pub struct App {
     opening: Option<JobHandle>,
     running: Option<Running>,
     saving: Option<JobHandle>,
-    detecting: Option<JobHandle>,
     task: Task,
-    /// How much of a cleaned or coloured photo is taken, 0 to 1.
+    /// How much of a cleaned photo is taken, 0 to 1.
     strength: f32,
     /// The sample photo, for its button.
     sample: egui::TextureHandle,
@@ -193,7 +192,6 @@ impl App {
             opening: None,
             running: None,
             saving: None,
-            detecting: None,
             task: Task::Upscale,
             strength: 1.0,
             sample: sample_texture(&ctx)?,
@@ -265,10 +263,6 @@ impl App {
         self.repairs() && self.running.is_none()
     }
 
-    const fn can_detect(&self) -> bool {
-        self.document.is_some() && self.detecting.is_none()
-    }
-
     fn repair(&self) -> Option<&Repair> {
         self.document.as_ref().map(|document| &document.repair)
     }
@@ -335,15 +329,7 @@ impl App {
                 self.task = if self.task == Task::Upscale { Task::Repair } else { Task::Upscale };
             }
             Command::Fill => self.fill(),
-            Command::Detect => {
-                if let Some(document) = &self.document {
-                    let picture = document.picture.clone();
-                    let job = Job::Detect { picture, sensitivity: 0.5 };
-                    self.detecting = Some(self.workers.submit(job));
-                }
-            }
-            Command::Clean => self.repaint(CLEANING_MODEL, "clean", false),
-            Command::Colour => self.repaint(COLOURING_MODEL, "colour", true),
+            Command::Clean => self.clean(),
             Command::Adopt => self.adopt(),
             Command::Undo => {
                 let had_result = self.document.as_mut().and_then(|document| document.result.take());
@@ -436,26 +422,21 @@ impl App {
         self.running = Some(Running { handle, progress: None, device: None });
     }
 
-    /// Cleans or colours the photo: inside of the mask if something is marked, else all of it.
-    fn repaint(&mut self, model: &str, done: &'static str, colours: bool) {
+    /// Cleans the photo: inside of the mask if something is marked, else all of it.
+    fn clean(&mut self) {
         let Some(document) = &mut self.document else {
             return;
         };
         document.repair.editor.close();
         document.result = None;
         let mask = document.repair.editor.mask();
-        let picture = if colours {
-            Arc::new(crate::restore::repaint::in_colour(Picture::clone(&document.picture)))
-        } else {
-            document.picture.clone()
-        };
         let handle = self.workers.submit(Job::Repaint {
-            picture,
+            picture: document.picture.clone(),
             mask: (mask::count(mask) > 0).then(|| Arc::new(mask.clone())),
-            model: model.to_owned(),
+            model: CLEANING_MODEL.to_owned(),
             device: self.settings.device.clone(),
-            options: RepaintOptions { strength: self.strength, tile: None, keeps_luma: colours },
-            done,
+            options: RepaintOptions { strength: self.strength, tile: None, keeps_luma: false },
+            done: "clean",
             focus: self.viewer.focus(),
         });
         self.running = Some(Running { handle, progress: None, device: None });
@@ -590,7 +571,6 @@ impl App {
             }
             EventKind::Finished(Outcome::Opened { picture, pyramid }) if opening => {
                 self.opening = None;
-                self.detecting = None;
                 self.cancel_running();
                 self.viewer.show(picture.clone(), *pyramid);
                 let repair = Repair::new(picture.size());
@@ -601,27 +581,6 @@ impl App {
             }
             EventKind::Finished(Outcome::Mended { receipt, target }) if running => {
                 self.finish(Summary::of_mending(receipt), target);
-            }
-            EventKind::Finished(Outcome::Detected(found)) if is(self.detecting.as_ref()) => {
-                self.detecting = None;
-                let marked = mask::regions(&found).len();
-                self.toasts.news(
-                    ctx,
-                    match marked {
-                        0 => "nothing was found: mark it by hand".to_owned(),
-                        1 => "1 place is marked: look at it, then fill".to_owned(),
-                        _ => format!("{marked} places are marked: look at them, then fill"),
-                    },
-                );
-                self.mark(|repair| {
-                    repair.editor.edit(|mask| {
-                        if mask.dimensions() != found.dimensions() {
-                            return None; // Another photo was opened meanwhile.
-                        }
-                        mask.iter_mut().zip(found.iter()).for_each(|(to, of)| *to = (*to).max(*of));
-                        Some(Rect::of_size(mask.width(), mask.height()))
-                    })
-                });
             }
             EventKind::Finished(Outcome::Saved { path, next }) => {
                 self.saving = None;
@@ -643,9 +602,6 @@ impl App {
                 }
                 if is(self.saving.as_ref()) {
                     self.saving = None;
-                }
-                if is(self.detecting.as_ref()) {
-                    self.detecting = None;
                 }
                 self.toasts.failure(&error);
             }

@@ -19,7 +19,6 @@ use crate::{
 };
 
 mod degrade;
-mod detect;
 mod devices;
 mod eval;
 mod mend;
@@ -54,8 +53,6 @@ pub enum Command {
     Clean(repaint::Arguments),
     /// Colour a grey photo
     Colour(repaint::Arguments),
-    /// Propose a mask for the scratches and the dust of a scan
-    Detect(detect::Arguments),
     /// List what the networks can run on, each with its self-test
     Devices(devices::Arguments),
     /// Measure a model on pictures whose original is known
@@ -78,7 +75,6 @@ pub fn run(command: &Command) -> ExitCode {
         Command::Mend(arguments) => mend::run(arguments),
         Command::Clean(arguments) => repaint::run(arguments, repaint::Job::Clean),
         Command::Colour(arguments) => repaint::run(arguments, repaint::Job::Colour),
-        Command::Detect(arguments) => detect::run(arguments),
         Command::Devices(arguments) => devices::run(arguments),
         Command::Eval(arguments) => eval::run(arguments),
         Command::Train(arguments) => train::run(arguments),

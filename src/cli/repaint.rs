@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use super::{mend::open_mask, output::Destination, tell};
 use crate::{
     device::Chosen,
-    error::Result,
+    error::{Error, Result},
     model::Model,
     picture::Picture,
     restore::repaint::{RepaintOptions, in_colour, repaint},
-    settings::{CLEANING_MODEL, COLOURING_MODEL},
+    settings::CLEANING_MODEL,
 };
 
 /// Arguments of both.
@@ -26,7 +26,7 @@ pub struct Arguments {
     /// Picture of the photo's size: only what is not black in it changes
     #[arg(long, value_name = "MASK")]
     mask: Option<PathBuf>,
-    /// Name of a shipped model, or a model file [default: the one for this]
+    /// Name of a shipped model, or a model file [default: the one for cleaning; none for colouring ships yet]
     #[arg(long, value_name = "NAME|FILE")]
     model: Option<String>,
     /// auto, gpu, cpu or the name of an adapter
@@ -46,10 +46,17 @@ pub(super) enum Job {
 
 pub(super) fn run(arguments: &Arguments, job: Job) -> Result<()> {
     let (usual, done) = match job {
-        Job::Clean => (CLEANING_MODEL, "clean"),
-        Job::Colour => (COLOURING_MODEL, "colour"),
+        Job::Clean => (Some(CLEANING_MODEL), "clean"),
+        Job::Colour => (None, "colour"),
     };
-    let model = Model::find(arguments.model.as_deref().unwrap_or(usual))?;
+    let name = arguments.model.as_deref().or(usual).ok_or_else(|| {
+        Error::Setting(
+            "no model for colouring ships with this version: name a file with --model (`pixmend \
+             train --base new --network unet-small --degradation grey` makes one)"
+                .to_owned(),
+        )
+    })?;
+    let model = Model::find(name)?;
     let mut picture = Picture::open(&arguments.input)?;
     let mask = arguments.mask.as_deref().map(open_mask).transpose()?;
     if job == Job::Colour {

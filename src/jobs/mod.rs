@@ -23,7 +23,6 @@ use image::{DynamicImage, GrayImage};
 use crate::{
     device::{Adapter, Chosen, adapters},
     error::{Error, Result},
-    mask::detect::scratches,
     model::Model,
     picture::{Format, Metadata, Picture, PictureWriter, formats::Header, pyramid::Pyramid},
     rect::Rect,
@@ -102,13 +101,6 @@ pub enum Job {
         done: &'static str,
         /// Where the user is looking.
         focus: Focus,
-    },
-    /// Propose a mask for scratches and dust.
-    Detect {
-        /// The photo.
-        picture: Arc<Picture>,
-        /// See [`scratches`].
-        sensitivity: f32,
     },
     /// Make a result the photo that is worked on.
     Adopt {
@@ -197,8 +189,6 @@ pub enum Outcome {
         /// Where the result goes unless the user says otherwise.
         target: PathBuf,
     },
-    /// A proposal for a mask.
-    Detected(GrayImage),
     /// The result is a file.
     Saved {
         /// The name that it got.
@@ -436,9 +426,6 @@ impl Reporter<'_> {
                 let receipt = repaint(&picture, mask.as_deref(), &model, &device, options, self)?;
                 let target = free_name(&picture.default_output(done));
                 Ok(Outcome::Upscaled { receipt, target })
-            }
-            Job::Detect { picture, sensitivity } => {
-                Ok(Outcome::Detected(scratches(&picture.pixels.to_luma8(), sensitivity)))
             }
             Job::Adopt { picture, result } => {
                 let adopted = Picture { pixels: result.pixels(), ..Picture::clone(&picture) };

@@ -12,7 +12,6 @@ use imageproc::{
 
 use crate::rect::Rect;
 
-pub mod detect;
 pub mod editor;
 pub mod paint;
 

@@ -1,4 +1,4 @@
-//! The panel for repairing: tools for the mask, what fills it, and cleaning and colouring.
+//! The panel for repairing: tools for the mask, what fills it, and cleaning.
 
 use egui::{ComboBox, Slider, Ui};
 
@@ -46,9 +46,9 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
             });
         ui.add(percent)
             .labelled_by(label.id)
-            .on_hover_text("How much of the cleaned or coloured photo is taken");
+            .on_hover_text("How much of the cleaned photo is taken");
     });
-    row_ui(app, ui, &[Command::Clean, Command::Colour]);
+    row_ui(app, ui, &[Command::Clean]);
     result_ui(app, ui);
 }
 
@@ -99,7 +99,6 @@ fn tools_ui(app: &mut App, ui: &mut Ui) {
 }
 
 fn mask_ui(app: &mut App, ui: &mut Ui) {
-    row_ui(app, ui, &[Command::Detect]);
     ui.scope(|ui| {
         ui.spacing_mut().item_spacing.x = 5.0;
         ui.spacing_mut().button_padding.x = 9.0;
