@@ -65,10 +65,11 @@ fn vertex(@builtin(vertex_index) index: u32, quad: Quad) -> Fragment {
     );
 }
 
-// How much of a place in texels is marked.
-fn marked(texel: vec2<f32>) -> f32 {
+// How much of a place in texels is marked; enlarged, its pixels are squares.
+fn marked(texel: vec2<f32>, reach: vec2<f32>) -> f32 {
     let size = vec2<f32>(textureDimensions(picture));
-    return textureSampleLevel(picture, smooth_sampler, texel / size, 0.0).a;
+    let place = select(texel, floor(texel) + 0.5, reach < vec2<f32>(0.5));
+    return textureSampleLevel(picture, smooth_sampler, place / size, 0.0).a;
 }
 
 fn linear_from_gamma(color: vec3<f32>) -> vec3<f32> {
@@ -110,11 +111,11 @@ fn fragment(in: Fragment) -> @location(0) vec4<f32> {
             let across = vec2<f32>(in.step.x, 0.0);
             let down = vec2<f32>(0.0, in.step.y);
             let change = max(
-                abs(marked(in.texel + across) - marked(in.texel - across)),
-                abs(marked(in.texel + down) - marked(in.texel - down)),
+                abs(marked(in.texel + across, in.step) - marked(in.texel - across, in.step)),
+                abs(marked(in.texel + down, in.step) - marked(in.texel - down, in.step)),
             );
             let line = smoothstep(0.2, 0.6, change);
-            color = mix(color * marked(in.texel), vec4<f32>(1.0), line * 0.9);
+            color = mix(color * marked(in.texel, in.step), vec4<f32>(1.0), line * 0.9);
         }
         default: {}
     }

@@ -55,6 +55,17 @@ impl Rect {
         )
     }
 
+    /// The smallest one that holds both.
+    #[must_use]
+    pub fn joined(&self, other: &Self) -> Self {
+        Self::spanning(
+            self.x.min(other.x),
+            self.y.min(other.y),
+            self.right().max(other.right()),
+            self.bottom().max(other.bottom()),
+        )
+    }
+
     /// The common part; `None` if there is none.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Option<Self> {

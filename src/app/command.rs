@@ -311,7 +311,16 @@ pub fn pressed(ctx: &egui::Context, app: &App) -> Vec<Command> {
     };
     bindings.sort_by_key(|(keys, _)| std::cmp::Reverse(count(keys)));
     let typing = ctx.text_edit_focused();
-    bindings.retain(|(keys, _)| !typing || keys.modifiers.any());
+    let focused = ctx.memory(|memory| memory.focused()).is_some();
+    // A text field knows these, too; and Enter presses a button that has the focus.
+    let of_text = |command: &Command| {
+        use Command::{ClearMask, InvertMask, Redo, Undo, Upscale};
+        matches!(command, Undo | Redo | ClearMask | InvertMask | Upscale)
+    };
+    bindings.retain(|(keys, command)| {
+        let enter = keys.logical_key == Key::Enter && keys.modifiers.is_none();
+        (!typing || (keys.modifiers.any() && !of_text(command))) && !(focused && enter)
+    });
     ctx.input_mut(|input| {
         bindings
             .into_iter()

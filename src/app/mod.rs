@@ -30,7 +30,7 @@ pub use command::Command;
 
 use repair::{Repair, Tool};
 use toasts::Toasts;
-use viewer::Viewer;
+use viewer::{Marks, Viewer};
 
 /// The picture behind "Try the sample photo".
 const SAMPLE: &[u8] = include_bytes!("../../assets/sample.png");
@@ -50,16 +50,29 @@ pub struct Setup {
 struct Document {
     picture: Arc<Picture>,
     result: Option<ResultSoFar>,
+    /// A result that was taken back, and can be had again.
+    withdrawn: Option<ResultSoFar>,
     repair: Repair,
 }
 
 /// A result, whole or in the making.
 struct ResultSoFar {
     mosaic: Mosaic,
+    made_by: Made,
+    /// Of the mask's editor when it was begun.
+    position: i64,
     /// What was done, once all of it is.
     summary: Option<Summary>,
     /// Where "Save" will put it.
     target: Option<PathBuf>,
+}
+
+/// What makes a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Made {
+    Upscale,
+    Fill,
+    Clean,
 }
 
 /// What was done, in words.
@@ -103,8 +116,15 @@ enum Task {
 /// The running job that makes a result.
 struct Running {
     handle: JobHandle,
+    made_by: Made,
     progress: Option<Progress>,
     device: Option<String>,
+}
+
+impl Running {
+    const fn new(handle: JobHandle, made_by: Made) -> Self {
+        Self { handle, made_by, progress: None, device: None }
+    }
 }
 
 /// The window's state.
@@ -112,6 +132,8 @@ pub struct App {
     workers: Workers,
     document: Option<Document>,
     opening: Option<JobHandle>,
+    /// The photo that is being opened is a result, with which this is to be done.
+    adopting: Option<Option<Command>>,
     running: Option<Running>,
     saving: Option<JobHandle>,
     task: Task,
@@ -190,6 +212,7 @@ impl App {
             workers: workers.map_err(|error| Error::Window(error.to_string()))?,
             document: None,
             opening: None,
+            adopting: None,
             running: None,
             saving: None,
             task: Task::Upscale,
@@ -228,6 +251,7 @@ impl App {
     }
 
     fn begin_opening(&mut self, job: Job) {
+        self.adopting = None;
         self.opening = Some(self.workers.submit(job));
     }
 
@@ -260,7 +284,20 @@ impl App {
 
     /// Whether the mask may be changed now.
     fn can_mark(&self) -> bool {
-        self.repairs() && self.running.is_none()
+        self.repairs() && self.running.is_none() && self.adopting.is_none()
+    }
+
+    /// What made the result on screen, if it is whole.
+    fn made_by(&self) -> Option<Made> {
+        self.finished().map(|result| result.made_by)
+    }
+
+    /// A result that was taken back and belongs to the mask as it is now.
+    fn can_restore(&self) -> bool {
+        self.document.as_ref().is_some_and(|document| {
+            let position = document.repair.editor.position();
+            document.withdrawn.as_ref().is_some_and(|result| result.position == position)
+        })
     }
 
     fn repair(&self) -> Option<&Repair> {
@@ -277,7 +314,8 @@ impl App {
     }
 
     fn can_redo(&self) -> bool {
-        self.can_mark() && self.repair().is_some_and(|repair| repair.editor.can_redo())
+        let marks = self.repair().is_some_and(|repair| repair.editor.can_redo());
+        self.can_mark() && (marks || self.can_restore())
     }
 
     /// Changes the mask, and shows what changed.
@@ -304,12 +342,33 @@ impl App {
     /// What the pointer did on the photo.
     fn receive_touches(&mut self) {
         let marks = self.can_mark();
-        for touch in self.viewer.touches() {
-            let photo = self.document.as_ref().map(|document| document.picture.clone());
-            if let Some(photo) = photo.filter(|_| marks) {
-                self.mark(|repair| repair.touch(touch, || photo.pixels.to_rgb8()));
+        let touches = self.viewer.touches();
+        if let Some(document) = &mut self.document {
+            let Document { picture, repair, .. } = document;
+            let mut changed: Option<Rect> = None;
+            for touch in touches {
+                if !marks {
+                    repair.abandon();
+                } else if let Some(area) = repair.touch(touch, || picture.pixels.to_rgb8()) {
+                    changed = Some(changed.map_or(area, |all| all.joined(&area)));
+                }
+            }
+            if let Some(area) = changed {
+                self.viewer.update_mask(repair.editor.mask(), area);
             }
         }
+        self.viewer.marks = match &self.document {
+            Some(document) if self.task == Task::Repair => {
+                let position = document.repair.editor.position();
+                let newer = |result: &ResultSoFar| result.position != position;
+                if document.repair.editor.is_open() || document.result.as_ref().is_some_and(newer) {
+                    Marks::OverAll
+                } else {
+                    Marks::OverPhoto
+                }
+            }
+            _ => Marks::Hidden,
+        };
         let repair = self.document.as_ref().map(|document| &document.repair).filter(|_| marks);
         self.viewer.brush = repair.map(Repair::cursor);
         self.viewer.line = repair.map(Repair::line).unwrap_or_default();
@@ -324,22 +383,36 @@ impl App {
             Command::OpenSample => {
                 self.begin_opening(Job::OpenBytes { name: "sample.png".to_owned(), bytes: SAMPLE });
             }
-            Command::Upscale => self.upscale(),
+            Command::Upscale => {
+                if self.prepared_for(Made::Upscale, command, ctx) {
+                    self.upscale();
+                }
+            }
             Command::SwitchTask => {
                 self.task = if self.task == Task::Upscale { Task::Repair } else { Task::Upscale };
             }
-            Command::Fill => self.fill(),
-            Command::Clean => self.clean(),
-            Command::Adopt => self.adopt(),
-            Command::Undo => {
-                let had_result = self.document.as_mut().and_then(|document| document.result.take());
-                if had_result.is_some() {
-                    self.viewer.forget_result();
-                } else {
-                    self.mark(|repair| repair.editor.undo());
+            Command::Fill => {
+                if self.prepared_for(Made::Fill, command, ctx) {
+                    self.fill();
                 }
             }
-            Command::Redo => self.mark(|repair| repair.editor.redo()),
+            Command::Clean => {
+                if self.prepared_for(Made::Clean, command, ctx) {
+                    self.clean();
+                }
+            }
+            Command::Adopt => self.adopt(None),
+            Command::Undo => self.undo(),
+            Command::Redo => {
+                if self.can_restore() {
+                    if let Some(document) = &mut self.document {
+                        document.result = document.withdrawn.take();
+                    }
+                    self.viewer.restore_result();
+                } else {
+                    self.mark(|repair| repair.editor.redo());
+                }
+            }
             Command::ClearMask => self.mark(|repair| {
                 repair.editor.edit(|mask| {
                     mask.iter_mut().for_each(|value| *value = 0);
@@ -395,6 +468,7 @@ impl App {
             return;
         };
         document.result = None;
+        document.withdrawn = None;
         let handle = self.workers.submit(Job::Upscale {
             picture: document.picture.clone(),
             model: self.settings.model.clone(),
@@ -402,7 +476,7 @@ impl App {
             options: UpscaleOptions::default(),
             focus: self.viewer.focus(),
         });
-        self.running = Some(Running { handle, progress: None, device: None });
+        self.running = Some(Running::new(handle, Made::Upscale));
     }
 
     fn fill(&mut self) {
@@ -411,6 +485,7 @@ impl App {
         };
         document.repair.editor.close();
         document.result = None;
+        document.withdrawn = None;
         let handle = self.workers.submit(Job::Mend {
             picture: document.picture.clone(),
             mask: Arc::new(document.repair.editor.mask().clone()),
@@ -419,7 +494,7 @@ impl App {
             device: self.settings.device.clone(),
             options: document.repair.options,
         });
-        self.running = Some(Running { handle, progress: None, device: None });
+        self.running = Some(Running::new(handle, Made::Fill));
     }
 
     /// Cleans the photo: inside of the mask if something is marked, else all of it.
@@ -429,6 +504,7 @@ impl App {
         };
         document.repair.editor.close();
         document.result = None;
+        document.withdrawn = None;
         let mask = document.repair.editor.mask();
         let handle = self.workers.submit(Job::Repaint {
             picture: document.picture.clone(),
@@ -439,15 +515,48 @@ impl App {
             done: "clean",
             focus: self.viewer.focus(),
         });
-        self.running = Some(Running { handle, progress: None, device: None });
+        self.running = Some(Running::new(handle, Made::Clean));
     }
 
-    /// Makes the result the photo that is worked on.
-    fn adopt(&mut self) {
+    /// Whether a job may begin: what another one made is gone on with, unless it has another size
+    /// than the marks.
+    fn prepared_for(&mut self, job: Made, command: Command, ctx: &Context) -> bool {
+        match self.made_by() {
+            Some(Made::Upscale) if job != Made::Upscale => {
+                let text =
+                    "the photo was enlarged: go on with that, or take it back (Ctrl+Z) first";
+                self.toasts.news(ctx, text);
+                false
+            }
+            Some(before) if before != job => {
+                self.adopt(Some(command));
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// Takes back what came last: a stroke or the result.
+    fn undo(&mut self) {
+        let Some(document) = &mut self.document else { return };
+        document.repair.editor.close();
+        let editor = &document.repair.editor;
+        let newer = |result: &ResultSoFar| editor.position() > result.position;
+        if document.result.as_ref().is_some_and(|result| !newer(result) || !editor.can_undo()) {
+            document.withdrawn = document.result.take();
+            self.viewer.withdraw_result();
+        } else {
+            self.mark(|repair| repair.editor.undo());
+        }
+    }
+
+    /// Makes the result the photo that is worked on, and does something with it.
+    fn adopt(&mut self, then: Option<Command>) {
         if let Some((document, result)) = self.document.as_ref().zip(self.finished()) {
             let job =
                 Job::Adopt { picture: document.picture.clone(), result: result.mosaic.clone() };
             self.begin_opening(job);
+            self.adopting = Some(then);
         }
     }
 
@@ -543,7 +652,10 @@ impl App {
             EventKind::Started(start) if running => {
                 self.viewer.begin_result(start.size, start.color.has_alpha());
                 if let Some(document) = &mut self.document {
+                    let made_by = self.running.as_ref().map_or(Made::Upscale, |job| job.made_by);
                     document.result = Some(ResultSoFar {
+                        made_by,
+                        position: document.repair.editor.position(),
                         mosaic: Mosaic {
                             size: start.size,
                             color: start.color,
@@ -572,9 +684,23 @@ impl App {
             EventKind::Finished(Outcome::Opened { picture, pyramid }) if opening => {
                 self.opening = None;
                 self.cancel_running();
-                self.viewer.show(picture.clone(), *pyramid);
-                let repair = Repair::new(picture.size());
-                self.document = Some(Document { picture, result: None, repair });
+                let adopting = self.adopting.take();
+                let before = self.document.take().filter(|document| {
+                    adopting.is_some() && document.picture.size() == picture.size()
+                });
+                let repair = match before {
+                    // Tools and camera stay; what was marked is done.
+                    Some(Document { repair, .. }) => {
+                        self.viewer.replace(picture.clone(), *pyramid);
+                        Repair::unmarked(picture.size(), &repair)
+                    }
+                    None => {
+                        self.viewer.show(picture.clone(), *pyramid);
+                        Repair::new(picture.size())
+                    }
+                };
+                self.document = Some(Document { picture, result: None, withdrawn: None, repair });
+                self.queue.extend(adopting.flatten());
             }
             EventKind::Finished(Outcome::Upscaled { receipt, target }) if running => {
                 self.finish(Summary::of(receipt), target);
@@ -599,13 +725,17 @@ impl App {
                 }
                 if running {
                     self.running = None;
+                    self.forget_empty_result();
                 }
                 if is(self.saving.as_ref()) {
                     self.saving = None;
                 }
                 self.toasts.failure(&error);
             }
-            EventKind::Cancelled if running => self.running = None,
+            EventKind::Cancelled if running => {
+                self.running = None;
+                self.forget_empty_result();
+            }
             // Of a photo that is no longer on screen.
             EventKind::Started(_)
             | EventKind::Progress(_)
@@ -622,6 +752,16 @@ impl App {
         if let Some(result) = result {
             result.summary = Some(summary);
             result.target = Some(target);
+        }
+    }
+
+    /// Shows nothing of a job that ended before it had something.
+    fn forget_empty_result(&mut self) {
+        if let Some(document) = &mut self.document
+            && document.result.as_ref().is_none_or(|result| result.mosaic.patches.is_empty())
+        {
+            document.result = None;
+            self.viewer.forget_result();
         }
     }
 

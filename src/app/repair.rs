@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Smallest and largest radius of the brush, in pixels of the photo.
-pub const RADII: std::ops::RangeInclusive<f32> = 0.5..=400.0;
+pub const RADII: std::ops::RangeInclusive<f32> = 1.0..=400.0;
 
 /// How far colours may be from the one that the wand touches, in levels.
 const TOLERANCE: u8 = 24;
@@ -108,6 +108,13 @@ impl Repair {
         }
     }
 
+    /// The same tools for a photo on which nothing is marked.
+    #[must_use]
+    pub fn unmarked(size: (u32, u32), tools: &Self) -> Self {
+        let Self { tool, radius, options, fill, .. } = *tools;
+        Self { tool, radius, options, fill, ..Self::new(size) }
+    }
+
     /// Radius of what is under the pointer; 0 for tools without one.
     #[must_use]
     pub const fn cursor(&self) -> f32 {
@@ -126,9 +133,19 @@ impl Repair {
         }
     }
 
-    /// Multiplies the radius.
+    /// Multiplies the radius, which stays a whole number, by a factor, and changes it by a pixel at
+    /// least.
     pub fn resize(&mut self, factor: f32) {
-        self.radius = (self.radius * factor).clamp(*RADII.start(), *RADII.end());
+        let next = (self.radius * factor).round();
+        let least = if factor > 1.0 { self.radius + 1.0 } else { self.radius - 1.0 };
+        let next = if factor > 1.0 { next.max(least) } else { next.min(least) };
+        self.radius = next.clamp(*RADII.start(), *RADII.end());
+    }
+
+    /// Ends a stroke as far as it is, and forgets a line that is not closed.
+    pub fn abandon(&mut self) {
+        self.line.clear();
+        self.editor.close();
     }
 
     /// Takes a touch; gives the pixels of the mask that changed.
@@ -139,7 +156,10 @@ impl Repair {
                 self.erases = erases || tool == Tool::Eraser;
                 let on = !self.erases;
                 if tool == Tool::Wand {
-                    let pixel = (at[0].max(0.0) as u32, at[1].max(0.0) as u32);
+                    if at[0] < 0.0 || at[1] < 0.0 {
+                        return None;
+                    }
+                    let pixel = (at[0] as u32, at[1] as u32);
                     let photo = photo();
                     return self
                         .editor
@@ -248,5 +268,10 @@ mod tests {
         assert_eq!(repair.line().len(), 5);
         repair.resize(1e9);
         assert_eq!(repair.radius, 400.0);
+        repair.radius = 1.0;
+        repair.resize(1.2);
+        assert_eq!(repair.radius, 2.0);
+        repair.resize(1.0 / 1.2);
+        assert_eq!(repair.radius, 1.0);
     }
 }

@@ -15,6 +15,10 @@ use crate::{
     settings::MENDING_MODEL,
 };
 
+/// For a result that cannot keep what it should.
+pub(super) const COMPRESSED: &str = "note: JPEG compresses the whole photo again; PNG, TIFF and \
+                                     WebP keep every pixel outside of the mask";
+
 /// Arguments of `pixmend mend`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -61,9 +65,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let default = unchanged_elsewhere(picture.default_output("mended"));
     let target = arguments.destination.target(&arguments.input, default, picture.size())?;
     if target.is_lossy() {
-        tell(
-            "note: JPEG compresses the whole photo again; PNG, TIFF and WebP keep every pixel outside of the mask",
-        );
+        tell(COMPRESSED);
     }
     let device = match &network {
         Some(_) => Chosen::by_name(&arguments.device)?,
@@ -93,23 +95,26 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     )
 }
 
-/// A mask from a file: transparent pixels are not marked, whatever their colour.
+/// A mask from a file: whatever is not black, nor wholly transparent, is marked.
 pub(super) fn open_mask(path: &Path) -> Result<GrayImage> {
-    if Format::of_path(path) == Some(Format::Jpeg) {
+    let picture = Picture::open(path)?;
+    if picture.format == Format::Jpeg {
         return Err(Error::Setting(format!(
             "{} cannot be a mask: JPEG blurs its borders (use PNG)",
             path.display()
         )));
     }
-    let pixels = Picture::open(path)?.pixels;
-    let mut mask = pixels.to_luma8();
-    if pixels.color().has_alpha() {
-        let shares = pixels.to_luma_alpha8();
-        for (mark, pixel) in mask.iter_mut().zip(shares.pixels()) {
-            if pixel.0[1] == 0 {
-                *mark = 0;
-            }
-        }
+    let color = picture.pixels.color();
+    let bytes = usize::from(color.bytes_per_pixel());
+    let alpha = if color.has_alpha() { bytes / usize::from(color.channel_count()) } else { 0 };
+    let mut mask = picture.pixels.to_luma8();
+    let pixels = picture.pixels.as_bytes().chunks_exact(bytes);
+    for (mark, pixel) in mask.iter_mut().zip(pixels) {
+        let (colours, alpha) = pixel.split_at(bytes - alpha);
+        let clear = !alpha.is_empty() && alpha.iter().all(|byte| *byte == 0);
+        let black = colours.iter().all(|byte| *byte == 0);
+        // The darkest colours round to black.
+        *mark = if clear || black { 0 } else { (*mark).max(1) };
     }
     Ok(mask)
 }

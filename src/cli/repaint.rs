@@ -2,10 +2,15 @@
 
 use std::path::PathBuf;
 
-use super::{mend::open_mask, output::Destination, tell};
+use super::{
+    mend::{COMPRESSED, open_mask},
+    output::Destination,
+    tell,
+};
 use crate::{
     device::Chosen,
     error::{Error, Result},
+    jobs::unchanged_elsewhere,
     model::Model,
     picture::Picture,
     restore::repaint::{RepaintOptions, in_colour, repaint},
@@ -68,7 +73,11 @@ pub(super) fn run(arguments: &Arguments, job: Job) -> Result<()> {
         keeps_luma: job == Job::Colour,
     };
     let default = picture.default_output(done);
+    let default = if mask.is_some() { unchanged_elsewhere(default) } else { default };
     let target = arguments.destination.target(&arguments.input, default, picture.size())?;
+    if mask.is_some() && target.is_lossy() {
+        tell(COMPRESSED);
+    }
     let device = Chosen::by_name(&arguments.device)?;
     if let Some(note) = device.note() {
         tell(&format!("note: {note}"));

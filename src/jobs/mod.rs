@@ -424,7 +424,9 @@ impl Reporter<'_> {
                 }
                 self.view = Some((focus, picture.size()));
                 let receipt = repaint(&picture, mask.as_deref(), &model, &device, options, self)?;
-                let target = free_name(&picture.default_output(done));
+                let name = picture.default_output(done);
+                let name = if mask.is_some() { unchanged_elsewhere(name) } else { name };
+                let target = free_name(&name);
                 Ok(Outcome::Upscaled { receipt, target })
             }
             Job::Adopt { picture, result } => {

@@ -37,6 +37,7 @@ pub struct Editor {
     done: Vec<Edit>,
     undone: Vec<Edit>,
     open: Option<Open>,
+    position: i64,
 }
 
 impl Editor {
@@ -44,7 +45,7 @@ impl Editor {
     #[must_use]
     pub fn new(width: u32, height: u32) -> Self {
         let mask = GrayImage::new(width, height);
-        Self { mask, done: Vec::new(), undone: Vec::new(), open: None }
+        Self { mask, done: Vec::new(), undone: Vec::new(), open: None, position: 0 }
     }
 
     /// As it is now.
@@ -72,14 +73,7 @@ impl Editor {
         let changed = change(&mut self.mask, open.last.unwrap_or(to));
         open.last = Some(to);
         if let Some(area) = changed {
-            open.changed = Some(open.changed.map_or(area, |all| {
-                Rect::spanning(
-                    all.x.min(area.x),
-                    all.y.min(area.y),
-                    all.right().max(area.right()),
-                    all.bottom().max(area.bottom()),
-                )
-            }));
+            open.changed = Some(open.changed.map_or(area, |all| all.joined(&area)));
         }
         changed
     }
@@ -93,6 +87,7 @@ impl Editor {
             return;
         }
         self.undone.clear();
+        self.position += 1;
         self.done.push(Edit { area, before, after });
         let mut bytes: usize = self.done.iter().map(Edit::bytes).sum();
         while bytes > MOST_BYTES && self.done.len() > 1 {
@@ -107,6 +102,19 @@ impl Editor {
         let changed = self.extend([0.0; 2], |mask, _| change(mask));
         self.close();
         changed
+    }
+
+    /// How many edits have led here, those that were taken back not counted: whoever remembers it
+    /// can tell whether strokes came since.
+    #[must_use]
+    pub const fn position(&self) -> i64 {
+        self.position
+    }
+
+    /// Whether an edit is being made.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.open.is_some()
     }
 
     /// Whether there is something to take back.
@@ -128,6 +136,7 @@ impl Editor {
         paste(&mut self.mask, &edit.before, edit.area);
         let area = edit.area;
         self.undone.push(edit);
+        self.position -= 1;
         Some(area)
     }
 
@@ -138,6 +147,7 @@ impl Editor {
         paste(&mut self.mask, &edit.after, edit.area);
         let area = edit.area;
         self.done.push(edit);
+        self.position += 1;
         Some(area)
     }
 }

@@ -4,7 +4,7 @@
 //! Distances are from middle to middle of pixels (P. Felzenszwalb and D. Huttenlocher, "Distance
 //! transforms of sampled functions", 2012).
 
-use image::{GrayImage, Luma};
+use image::{GrayImage, ImageBuffer, Luma};
 use imageproc::{
     distance_transform::euclidean_squared_distance_transform,
     region_labelling::{Connectivity, connected_components},
@@ -25,7 +25,10 @@ const SQUARE: u32 = 32;
 /// from all that is not.
 #[must_use]
 pub fn grown(mask: &GrayImage, pixels: f32) -> GrayImage {
-    let within = |distances: &image::ImageBuffer<Luma<f64>, Vec<f64>>, near: u8, far: u8| {
+    if pixels == 0.0 {
+        return feathered(mask, 0.0);
+    }
+    let within = |distances: &ImageBuffer<Luma<f64>, Vec<f64>>, near: u8, far: u8| {
         let most = f64::from(pixels) * f64::from(pixels);
         let mut answer = GrayImage::new(mask.width(), mask.height());
         for (to, distance) in answer.iter_mut().zip(distances.iter()) {
@@ -83,42 +86,64 @@ pub fn count(mask: &GrayImage) -> u64 {
     mask.iter().filter(|value| **value > 0).count() as u64
 }
 
-/// Boxes around all that is marked, in reading order. What is nearer than 32 pixels or so comes
-/// into one box; boxes of marks that are entangled may overlap.
-#[must_use]
-pub fn regions(mask: &GrayImage) -> Vec<Rect> {
-    let (width, height) = mask.dimensions();
-    let mut squares = GrayImage::new(width.div_ceil(SQUARE), height.div_ceil(SQUARE));
-    let mut spans = vec![None; (squares.width() * squares.height()) as usize];
-    for (y, row) in mask.rows().enumerate() {
-        for (x, _) in row.enumerate().filter(|(_, pixel)| pixel.0[0] > 0) {
-            let (x, y) = (x as u32, y as u32);
-            squares.put_pixel(x / SQUARE, y / SQUARE, Luma([255]));
-            let span = &mut spans[(y / SQUARE * squares.width() + x / SQUARE) as usize];
-            join(span, Rect { x, y, width: 1, height: 1 });
+/// What is marked, in parts that lie apart from each other.
+#[derive(Clone, Debug)]
+pub struct Regions {
+    /// Side of the squares by which marks are told to be near each other.
+    square: u32,
+    /// The part that each square belongs to, from 1; 0 where nothing is marked.
+    labels: ImageBuffer<Luma<u32>, Vec<u32>>,
+    /// The box around each part.
+    boxes: Vec<Rect>,
+}
+
+impl Regions {
+    /// Parts that are more than `apart` pixels from each other, in reading order; what is nearer
+    /// than that, or than twice as much, comes into one part.
+    #[must_use]
+    pub fn of(mask: &GrayImage, apart: u32) -> Self {
+        let square = apart.max(SQUARE);
+        let (width, height) = mask.dimensions();
+        let mut squares = GrayImage::new(width.div_ceil(square), height.div_ceil(square));
+        let mut spans = vec![None; (squares.width() * squares.height()) as usize];
+        for (y, row) in (0..).zip(mask.as_raw().chunks_exact(width.max(1) as usize)) {
+            for (x, _) in (0..).zip(row).filter(|(_, mark)| **mark > 0) {
+                squares.put_pixel(x / square, y / square, Luma([255]));
+                let span = &mut spans[(y / square * squares.width() + x / square) as usize];
+                join(span, Rect { x, y, width: 1, height: 1 });
+            }
         }
-    }
-    let labels = connected_components(&squares, Connectivity::Eight, Luma([0]));
-    let most = labels.iter().copied().max().unwrap_or(0);
-    let mut boxes = vec![None; most as usize];
-    for (label, span) in labels.iter().zip(spans) {
-        if let (Some(index), Some(span)) = (label.checked_sub(1), span) {
-            join(&mut boxes[index as usize], span);
+        let labels = connected_components(&squares, Connectivity::Eight, Luma([0]));
+        let most = labels.iter().copied().max().unwrap_or(0);
+        let mut boxes = vec![None; most as usize];
+        for (label, span) in labels.iter().zip(spans) {
+            if let (Some(index), Some(span)) = (label.checked_sub(1), span) {
+                join(&mut boxes[index as usize], span);
+            }
         }
+        Self { square, labels, boxes: boxes.into_iter().flatten().collect() }
     }
-    boxes.into_iter().flatten().collect()
+
+    /// The box around each part. Boxes of parts that are entangled overlap.
+    #[must_use]
+    pub fn boxes(&self) -> &[Rect] {
+        &self.boxes
+    }
+
+    /// What a piece of the mask, which lies at `area`, has of one part.
+    #[must_use]
+    pub fn own(&self, part: usize, piece: &GrayImage, area: Rect) -> GrayImage {
+        GrayImage::from_fn(piece.width(), piece.height(), |x, y| {
+            let place = ((area.x + x) / self.square, (area.y + y) / self.square);
+            let mine = self.labels.get_pixel(place.0, place.1).0[0] as usize == part + 1;
+            if mine { *piece.get_pixel(x, y) } else { Luma([0]) }
+        })
+    }
 }
 
 /// The smallest box around both.
 fn join(of: &mut Option<Rect>, other: Rect) {
-    *of = Some(of.map_or(other, |rect| {
-        Rect::spanning(
-            rect.x.min(other.x),
-            rect.y.min(other.y),
-            rect.right().max(other.right()),
-            rect.bottom().max(other.bottom()),
-        )
-    }));
+    *of = Some(of.map_or(other, |rect| rect.joined(&other)));
 }
 
 #[cfg(test)]
@@ -162,11 +187,12 @@ mod tests {
     }
 
     #[test]
-    fn boxes_hold_all_marks_and_keep_far_ones_apart() {
+    fn parts_hold_all_marks_and_keep_far_ones_apart() {
         let mask = drawn(400, 300, |x, y| {
             (x == 3 && y == 299) || ((200..230).contains(&x) && y == 100) || (x == 250 && y == 110)
         });
-        let mut boxes = regions(&mask);
+        let regions = Regions::of(&mask, 0);
+        let mut boxes = regions.boxes().to_vec();
         boxes.sort_by_key(|rect| rect.x);
         assert_eq!(
             boxes,
@@ -175,8 +201,14 @@ mod tests {
                 Rect { x: 200, y: 100, width: 51, height: 11 },
             ]
         );
-        assert!(regions(&GrayImage::new(50, 50)).is_empty());
-        assert_eq!(regions(&drawn(70, 80, |_, _| true)), [Rect::of_size(70, 80)]);
+        let whole = Rect::of_size(400, 300);
+        let parts: Vec<GrayImage> = (0..2).map(|part| regions.own(part, &mask, whole)).collect();
+        assert_eq!(count(&parts[0]) + count(&parts[1]), 32);
+        assert!(parts[0].iter().zip(parts[1].iter()).all(|(a, b)| *a == 0 || *b == 0));
+        assert_eq!(Regions::of(&mask, 300).boxes().len(), 1, "nearer than that");
+        assert!(Regions::of(&GrayImage::new(50, 50), 0).boxes().is_empty());
+        let all = drawn(70, 80, |_, _| true);
+        assert_eq!(Regions::of(&all, 0).boxes(), [Rect::of_size(70, 80)]);
         assert_eq!(count(&mask), 32);
     }
 

@@ -54,6 +54,13 @@ impl Model {
         SHIPPED.iter().map(|model| model.name)
     }
 
+    /// Names of the shipped models that enlarge.
+    pub fn enlarging() -> impl Iterator<Item = &'static str> {
+        let enlarges =
+            |model: &&Shipped| Self::find(model.name).is_ok_and(|model| model.scale() > 1);
+        SHIPPED.iter().filter(enlarges).map(|model| model.name)
+    }
+
     /// A shipped model by its name, or a model file by its path.
     ///
     /// # Errors

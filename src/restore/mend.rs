@@ -20,7 +20,7 @@ use super::{
 use crate::{
     device::Chosen,
     error::{Error, Result},
-    mask,
+    mask::{self, Regions},
     model::Model,
     picture::Picture,
     rect::Rect,
@@ -32,6 +32,10 @@ const DEEP: f32 = 20.0;
 
 /// Width in pixels of the ring around a hole by which its fill is matched in colour.
 const RING: f32 = 3.0;
+
+/// How much a pixel of the ring counts by itself, 0 to 1: little, so that means of many are matched
+/// and not each for itself.
+const TRUST: f32 = 1.0 / 64.0;
 
 /// Rows of the result that leave together.
 const BAND: u32 = 256;
@@ -130,7 +134,9 @@ pub fn mend(
     {
         return Err(Error::Setting(format!("the model {} does not fill masks", model.name())));
     }
-    let regions = mask::regions(mask);
+    let reach = (options.grow.max(0.0) + options.feather).ceil() as u32 + 1;
+    // So far apart that no pixel has a share in two of them.
+    let regions = Regions::of(mask, 2 * reach);
     let (width, height) = picture.size();
     let device = match filler {
         Filler::Network { device, .. } | Filler::Auto { device, .. } => Some(device.name()),
@@ -140,13 +146,12 @@ pub fn mend(
         size: (width, height),
         color: picture.pixels.color(),
         device: device.unwrap_or(crate::device::CPU).to_owned(),
-        tiles: regions.len(),
+        tiles: regions.boxes().len(),
     })?;
-    if regions.is_empty() {
+    if regions.boxes().is_empty() {
         monitor.note("nothing is marked: the result is the photo as it was");
     }
-    let reach = (options.grow.max(0.0) + options.feather).ceil() as u32 + 1;
-    let targets = regions.iter().map(|region| region.grown_within(reach, width, height));
+    let targets = regions.boxes().iter().map(|region| region.grown_within(reach, width, height));
     let mut job = Job {
         picture,
         mask,
@@ -154,7 +159,8 @@ pub fn mend(
         options,
         begin,
         done: 0,
-        total: targets.clone().map(|target| target.area()).sum(),
+        total: targets.clone().map(|target| target.area()).sum::<u64>().max(1),
+        regions: &regions,
         network: None,
         kernels: None,
         used: [false; 2],
@@ -162,9 +168,9 @@ pub fn mend(
     };
     let mut edited = picture.pixels.clone();
     let mut shares = GrayImage::new(width, height);
-    for target in targets {
+    for (part, target) in targets.enumerate() {
         job.tell()?;
-        job.fill(target, &mut edited, &mut shares)?;
+        job.fill(part, target, &mut edited, &mut shares)?;
         job.done += target.area();
     }
     let Job { kernels, used, monitor, total, .. } = job;
@@ -189,7 +195,7 @@ pub fn mend(
         filler: names.join(" and "),
         device: device.filter(|_| used[0]).map(str::to_owned),
         kernels,
-        regions: regions.len(),
+        regions: regions.boxes().len(),
         marked: mask::count(&shares),
         changed_outside,
         seconds: begin.elapsed().as_secs_f64(),
@@ -211,6 +217,7 @@ fn changed(before: &DynamicImage, after: &DynamicImage, shares: &GrayImage) -> u
 struct Job<'a> {
     picture: &'a Picture,
     mask: &'a GrayImage,
+    regions: &'a Regions,
     filler: Filler<'a>,
     options: MendOptions,
     begin: Instant,
@@ -228,8 +235,12 @@ struct Job<'a> {
 struct Window {
     area: Rect,
     pixels: DynamicImage,
-    /// Exactly 0 or 255.
+    /// All that is marked in it, grown: exactly 0 or 255.
     marks: GrayImage,
+    /// What of the answer is used: the part at hand, grown and feathered.
+    shares: GrayImage,
+    /// Pixels of the part's box, by which progress is told.
+    target: u64,
 }
 
 impl<'a> Job<'a> {
@@ -238,9 +249,21 @@ impl<'a> Job<'a> {
         tell(self.monitor, self.begin, self.done, self.total)
     }
 
-    /// Fills what is marked within `target`.
+    /// A piece of the mask, made larger or smaller; `own` chooses what of it counts.
+    fn grown(&self, area: Rect, own: impl FnOnce(GrayImage, Rect) -> GrayImage) -> GrayImage {
+        let (width, height) = self.picture.size();
+        // What lies beyond the piece reaches into it.
+        let wide = area.grown_within(self.options.grow.abs().ceil() as u32, width, height);
+        let piece = imageops::crop_imm(self.mask, wide.x, wide.y, wide.width, wide.height);
+        let grown = mask::grown(&own(piece.to_image(), wide), self.options.grow);
+        let (x, y) = (area.x - wide.x, area.y - wide.y);
+        imageops::crop_imm(&grown, x, y, area.width, area.height).to_image()
+    }
+
+    /// Fills a part of what is marked, which reaches as far as `target`.
     fn fill(
         &mut self,
+        part: usize,
         target: Rect,
         edited: &mut DynamicImage,
         shares: &mut GrayImage,
@@ -250,41 +273,46 @@ impl<'a> Job<'a> {
         // As much again around it as it is large.
         let context = (side / 2).clamp(64, 256);
         let area = target.grown_within(context, width, height);
-        let Rect { x, y, .. } = area;
-        let crop = imageops::crop_imm(self.mask, x, y, area.width, area.height).to_image();
-        let marks = mask::grown(&crop, self.options.grow);
-        if mask::count(&marks) == 0 {
+        let regions = self.regions;
+        let own = self.grown(area, |piece, area| regions.own(part, &piece, area));
+        if mask::count(&own) == 0 {
             return Ok(()); // It was made so small that nothing is left.
         }
-        let soft = mask::feathered(&marks, self.options.feather);
-        let pixels = self.picture.pixels.crop_imm(x, y, area.width, area.height);
-        let pixels = bleed(&pixels).unwrap_or(pixels);
-        let window = Window { area, pixels, marks };
-        let deep = || mask::depth(&window.marks) > DEEP;
+        let pixels = self.picture.pixels.crop_imm(area.x, area.y, area.width, area.height);
+        let window = Window {
+            area,
+            pixels: bleed(&pixels).unwrap_or(pixels),
+            marks: self.grown(area, |piece, _| piece),
+            shares: mask::feathered(&own, self.options.feather),
+            target: target.area(),
+        };
         let mut planes = match self.filler {
             Filler::Texture { seed } => self.textured(&window, seed)?,
-            Filler::Auto { seed, .. } if deep() => self.textured(&window, seed)?,
+            Filler::Auto { model, device, seed } if mask::depth(&own) > DEEP => {
+                match self.textured(&window, seed) {
+                    // There is nothing to copy from.
+                    Err(Error::Setting(_)) => self.through(&window, model, device)?,
+                    other => other?,
+                }
+            }
             Filler::Network { model, device } | Filler::Auto { model, device, .. } => {
                 self.through(&window, model, device)?
             }
         };
-        match_ring(&mut planes, &window);
+        match_ring(&mut planes, &window, self.options.feather);
         let layer = Layer { area, planes: [&planes[0], &planes[1], &planes[2]] };
-        blend(edited, &layer, target, |column, row| {
-            f32::from(soft.get_pixel(column, row).0[0]) / 255.0
-        });
+        let share = |column, row| window.shares.get_pixel(column, row).0[0];
+        blend(edited, &layer, target, |column, row| f32::from(share(column, row)) / 255.0);
         for y in target.y..target.bottom() {
             for x in target.x..target.right() {
-                let share = soft.get_pixel(x - area.x, y - area.y).0[0];
                 let all = shares.get_pixel_mut(x, y);
-                all.0[0] = all.0[0].max(share);
+                all.0[0] = all.0[0].max(share(x - area.x, y - area.y));
             }
         }
         Ok(())
     }
 
     fn textured(&mut self, window: &Window, seed: u64) -> Result<[Vec<f32>; 3]> {
-        self.used[1] = true;
         let (planes, open) = (planes(&window.pixels), window.marks.iter().map(|mark| *mark > 0));
         let mut hole = Hole {
             width: window.area.width as usize,
@@ -292,7 +320,12 @@ impl<'a> Job<'a> {
             planes,
             open: open.collect(),
         };
-        texture::fill(&mut hole, seed, |_, _| self.tell())?;
+        let Self { begin, done, total, .. } = *self;
+        texture::fill(&mut hole, seed, |round, rounds| {
+            let part = window.target * round as u64 / rounds.max(1) as u64;
+            tell(self.monitor, begin, done + part, total)
+        })?;
+        self.used[1] = true;
         Ok(hole.planes)
     }
 
@@ -313,6 +346,7 @@ impl<'a> Job<'a> {
                 device: device.burn().clone(),
                 model: model.name(),
                 on_cpu: Box::new(|| model.on(&Chosen::cpu().burn().clone())),
+                failures: 0,
             });
         }
         let Some(engine) = &mut self.network else { unreachable!("it was made above") };
@@ -324,6 +358,7 @@ impl<'a> Job<'a> {
             source,
             marked: Some(if hides { source } else { &window.pixels }),
             mask: Some(&window.marks),
+            wanted: Some(&window.shares),
             output: (width, height),
             tile: device.default_tile(),
             balanced: !device.tunes_kernels(),
@@ -331,7 +366,8 @@ impl<'a> Job<'a> {
         let tiles = tiled::tiles(&task, &*engine.network)?;
         let mut planes = [0; 3].map(|_| vec![0.0; window.area.area() as usize]);
         let (begin, done, total) = (self.begin, self.done, self.total);
-        let mut part = Part { monitor: &mut *self.monitor, begin, done, total };
+        let monitor = &mut *self.monitor;
+        let mut part = Part { monitor, begin, done, target: window.target, total };
         tiled::run(&task, engine, tiles, &mut part, &mut |answer, _| {
             let (wide, area) = (width as usize, answer.area);
             let count = area.area() as usize;
@@ -357,12 +393,15 @@ struct Part<'a> {
     monitor: &'a mut dyn Monitor,
     begin: Instant,
     done: u64,
+    /// What the region counts.
+    target: u64,
     total: u64,
 }
 
 impl Monitor for Part<'_> {
-    fn progress(&mut self, _progress: Progress) -> Result<()> {
-        tell(self.monitor, self.begin, self.done, self.total)
+    fn progress(&mut self, Progress { done, total, .. }: Progress) -> Result<()> {
+        let part = (self.target as f64 * done as f64 / total.max(1) as f64) as u64;
+        tell(self.monitor, self.begin, self.done + part.min(self.target), self.total)
     }
 
     fn patch(&mut self, _patch: Patch) -> Result<()> {
@@ -394,22 +433,22 @@ fn hidden(window: &Window) -> DynamicImage {
     pixels
 }
 
-/// Takes what a fill is too bright or too colourful, as its ring around the hole shows it, from all
-/// of it: smoothly, so that its texture stays.
-fn match_ring(fill: &mut [Vec<f32>; 3], window: &Window) {
-    let near = mask::grown(&window.marks, RING);
+/// Takes what a fill is too bright or too colourful, as its surroundings show it, from all of it:
+/// smoothly, so that its texture stays.
+fn match_ring(fill: &mut [Vec<f32>; 3], window: &Window, feather: f32) {
+    let near = mask::grown(&window.marks, RING.max(feather + 1.0));
     let ring: Vec<f32> = near
         .iter()
         .zip(window.marks.iter())
-        .map(|(near, mark)| if *near > 0 && *mark == 0 { 1.0 } else { 0.0 })
+        .map(|(near, mark)| if *near > 0 && *mark == 0 { TRUST } else { 0.0 })
         .collect();
+    // Without a ring there is nothing to go by.
+    if ring.iter().all(|known| *known == 0.0) {
+        return;
+    }
     for (fill, photo) in fill.iter_mut().zip(planes(&window.pixels)) {
         let mut apart: Vec<f32> =
             fill.iter().zip(&photo).map(|(fill, photo)| fill - photo).collect();
-        // Without a ring there is nothing to go by.
-        if ring.iter().all(|known| *known == 0.0) {
-            return;
-        }
         diffuse(&mut apart, &ring, window.area.width as usize);
         fill.iter_mut().zip(&apart).for_each(|(fill, apart)| *fill -= apart);
     }
@@ -557,6 +596,36 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_feather_reaches_beyond_the_mask() {
+        let mask = marked(|x, y| (60..75).contains(&x) && (40..55).contains(&y));
+        let options = MendOptions { feather: 6.0, ..MendOptions::default() };
+        let photo = DynamicImage::from(photo());
+        let (result, _) = mended(&photo, &mask, TEXTURED, options);
+        let changed = differences(&photo, &result);
+        let soft = mask::feathered(&mask, 6.0);
+        let around = |changed: &GrayImage| {
+            let pairs = changed.iter().zip(mask.iter().zip(soft.iter()));
+            pairs.filter(|(c, (m, s))| **c > 0 && **m == 0 && **s > 0).count()
+        };
+        assert!(around(&changed) > 50, "{}", around(&changed));
+    }
+
+    #[test]
+    fn a_part_within_the_box_of_another_is_filled_once() {
+        let frame = |x: u32, y: u32| x == 5 || x == 144 || y == 5 || y == 104;
+        let dot = |x: u32, y: u32| (70..80).contains(&x) && (50..60).contains(&y);
+        let options = MendOptions { feather: 3.0, ..MendOptions::default() };
+        let photo = DynamicImage::from(photo());
+        let (_, receipt) = mended(&photo, &marked(frame), TEXTURED, options);
+        assert_eq!(receipt.regions, 1);
+        let mask = marked(|x, y| frame(x, y) || dot(x, y));
+        let (result, receipt) = mended(&photo, &mask, TEXTURED, options);
+        assert_eq!((receipt.regions, receipt.changed_outside), (2, 0));
+        assert_eq!(receipt.marked, mask::count(&mask::feathered(&mask, 3.0)));
+        assert!(mask::count(&differences(&photo, &result)) > 300);
     }
 
     #[test]

@@ -78,7 +78,9 @@ fn spans(length: u32, tile: u32, margin: u32, grid: u32) -> Vec<Span> {
     loop {
         let last = length.saturating_sub(tile);
         let left = start.min(last) / grid * grid;
-        let right = if start < last { left + tile } else { length };
+        // What would be left over is less than a square: it comes along.
+        let ends = start >= last || left + tile + grid > length;
+        let right = if ends { length } else { left + tile };
         let begin = spans.last().map_or(0, |last: &Span| last.core.1);
         let end = if right == length { length } else { right - margin };
         spans.push(Span { window: (left, right), core: (begin, end) });

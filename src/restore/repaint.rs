@@ -66,6 +66,7 @@ pub fn repaint(
         source: bled.as_ref().unwrap_or(&picture.pixels),
         mask: None,
         marked: None,
+        wanted: mask,
         output: size,
         tile: options.tile.unwrap_or_else(|| device.default_tile()),
         balanced: options.tile.is_none() && !device.tunes_kernels(),
@@ -86,6 +87,7 @@ pub fn repaint(
         device: device.burn().clone(),
         model: model.name(),
         on_cpu: Box::new(|| model.on(&Chosen::cpu().burn().clone())),
+        failures: 0,
     };
     tiled::run(&task, &mut engine, tiles, monitor, &mut |answer, monitor| {
         let Rect { x, y, width, height } = answer.area;

@@ -48,6 +48,8 @@ pub struct Engine<'a> {
     pub model: &'a str,
     /// Makes the network on the CPU, for tiles that fail.
     pub on_cpu: Box<OnCpu<'a>>,
+    /// Tiles in a row that have failed.
+    pub failures: u32,
 }
 
 /// What is to be done: `source` through a network to `output` pixels.
@@ -60,6 +62,9 @@ pub struct Task<'a> {
     /// The picture with its marks, for a network that takes it beside the source, in which they are
     /// hidden; of the source's size.
     pub marked: Option<&'a DynamicImage>,
+    /// Where the answer is used, of the source's size; elsewhere the source may stand for it. Only
+    /// where the result has the source's size.
+    pub wanted: Option<&'a GrayImage>,
     /// Width and height of the result. The network's own scale or less.
     pub output: (u32, u32),
     /// Side of a tile in source pixels, halo included.
@@ -147,7 +152,6 @@ pub fn run(
         margin: margin(task, &*engine.network),
         resampler: (native != task.output).then(|| Resampler::new(native, task.output)),
         engine,
-        failures: 0,
     };
     let mut pace = Pace::new(u64::from(task.output.0) * u64::from(task.output.1));
     if runner.engine.network.reach() == Reach::Whole && tiles.len() > 1 {
@@ -207,7 +211,6 @@ struct Runner<'a, 'b> {
     engine: &'a mut Engine<'b>,
     margin: u32,
     resampler: Option<Resampler>,
-    failures: u32,
 }
 
 impl Runner<'_, '_> {
@@ -215,18 +218,18 @@ impl Runner<'_, '_> {
     fn tile(&mut self, tile: Tile, monitor: &mut dyn Monitor) -> Result<Vec<Area>> {
         let reason = match self.attempt(&tile) {
             Ok(area) => {
-                self.failures = 0;
+                self.engine.failures = 0;
                 return Ok(vec![area]);
             }
             Err(reason) => reason,
         };
         log::warn!("tile {:?} failed: {reason}", tile.core);
-        self.failures += 1;
+        self.engine.failures += 1;
 
         // What looks at the whole picture would see another one in each piece.
         let whole = self.engine.network.reach() == Reach::Whole;
         let pieces = if whole { Vec::new() } else { self.pieces(tile) };
-        if self.failures < FAILURES_TO_GIVE_UP && pieces.len() > 1 {
+        if self.engine.failures < FAILURES_TO_GIVE_UP && pieces.len() > 1 {
             let areas: Result<Vec<Area>, String> =
                 pieces.iter().map(|piece| self.attempt(piece)).collect();
             if let Ok(areas) = areas {
@@ -241,7 +244,7 @@ impl Runner<'_, '_> {
         let area = self
             .attempt(&tile)
             .map_err(|reason| Error::BadTile { model: self.engine.model.to_owned(), reason })?;
-        if self.failures < FAILURES_TO_GIVE_UP {
+        if self.engine.failures < FAILURES_TO_GIVE_UP {
             monitor.note(&format!("a tile failed ({reason}) and was done on the CPU"));
             self.engine.network = chosen;
             self.engine.device = chosen_device;
@@ -278,6 +281,12 @@ impl Runner<'_, '_> {
 
     /// Runs the network once and cuts the core out of its answer.
     fn attempt(&self, tile: &Tile) -> Result<Area, String> {
+        if let Some(wanted) = self.task.wanted
+            && !any(wanted, tile.core)
+        {
+            let planes = planes_of(self.task.source, tile.core);
+            return Ok(Area { area: tile.core, planes });
+        }
         let answer = self.forward(tile.window)?;
         let area = self.in_result(tile.core);
         Ok(Area { area, planes: self.cut(&answer, tile.window, area) })
@@ -447,6 +456,15 @@ impl Runner<'_, '_> {
     }
 }
 
+/// Whether some of an area is marked.
+fn any(mask: &GrayImage, area: Rect) -> bool {
+    let width = mask.width() as usize;
+    let columns = area.x as usize..area.right() as usize;
+    let rows = area.y as usize..area.bottom() as usize;
+    let mut rows = rows.map(|y| &mask.as_raw()[y * width..][columns.clone()]);
+    rows.any(|row| row.iter().any(|value| *value > 0))
+}
+
 /// A window of a mask: 1 where a network is to fill, 0 elsewhere.
 fn marked(mask: Option<&GrayImage>, window: Rect) -> Vec<f32> {
     let Some(mask) = mask else { return vec![0.0; window.area() as usize] };
@@ -559,8 +577,15 @@ mod tests {
     fn red(stub: &Stub, cpu: &Stub, tile: u32) -> (Result<Vec<f32>>, Vec<String>, u32) {
         let source = picture();
         let output = (source.width() * 2, source.height() * 2);
-        let task =
-            Task { source: &source, mask: None, marked: None, output, tile, balanced: false };
+        let task = Task {
+            source: &source,
+            mask: None,
+            marked: None,
+            wanted: None,
+            output,
+            tile,
+            balanced: false,
+        };
         let calls = Rc::new(Cell::new(0));
         let counted = calls.clone();
         let on_cpu = move || -> Result<Box<dyn Generator>> {
@@ -572,6 +597,7 @@ mod tests {
             device: Device::flex(),
             model: "stub",
             on_cpu: Box::new(on_cpu),
+            failures: 0,
         };
         let tiles = tiles(&task, stub).unwrap();
         let mut whole = vec![f32::NAN; (output.0 * output.1) as usize];
@@ -613,8 +639,15 @@ mod tests {
                 Some((0..length).map(|i| (i as f32 * 1.3).sin() * 0.2).collect())
             });
             let output = (source.width(), source.height());
-            let task =
-                Task { source: &source, mask: None, marked: None, output, tile, balanced: true };
+            let task = Task {
+                source: &source,
+                mask: None,
+                marked: None,
+                wanted: None,
+                output,
+                tile,
+                balanced: true,
+            };
             let tiles = tiles(&task, &network).unwrap();
             let (count, mut whole) = (tiles.len(), vec![f32::NAN; (149 * 107) as usize]);
             let on_cpu = || -> Result<Box<dyn Generator>> { unreachable!("no tile fails") };
@@ -623,6 +656,7 @@ mod tests {
                 device: Device::flex(),
                 model: "restorer",
                 on_cpu: Box::new(on_cpu),
+                failures: 0,
             };
             run(&task, &mut engine, tiles, &mut Notes::default(), &mut |area, _| {
                 for y in 0..area.area.height {
@@ -674,6 +708,7 @@ mod tests {
             source: &source,
             mask: None,
             marked: None,
+            wanted: None,
             output: (300, 220),
             tile: 64,
             balanced: false,
@@ -688,6 +723,7 @@ mod tests {
             device: Device::flex(),
             model: "stub",
             on_cpu: Box::new(on_cpu),
+            failures: 0,
         };
         let mut rows = Vec::new();
         run(&task, &mut engine, tiles, &mut Notes::default(), &mut |area, _| {
@@ -711,6 +747,7 @@ mod tests {
             source: &source,
             mask: None,
             marked: None,
+            wanted: None,
             output: (326, 240),
             tile: 64,
             balanced: false,
@@ -721,6 +758,7 @@ mod tests {
             device: Device::flex(),
             model: "stub",
             on_cpu: Box::new(on_cpu),
+            failures: 0,
         };
         let tiles = plan::plan(163, 120, (64, 64), 8, 1);
         let starts: Vec<u32> = tiles.iter().map(|tile| tile.window.x).collect();
@@ -753,6 +791,7 @@ mod tests {
             source: &source,
             mask: None,
             marked: None,
+            wanted: None,
             output: (300, 220),
             tile: 16,
             balanced: false,

@@ -113,6 +113,7 @@ pub fn upscale(
         source: bled.as_ref().unwrap_or(&picture.pixels),
         mask: None,
         marked: None,
+        wanted: None,
         output,
         tile: options.tile.unwrap_or_else(|| device.default_tile()),
         balanced: options.tile.is_none() && !device.tunes_kernels(),
@@ -138,6 +139,7 @@ pub fn upscale(
         device: device.burn().clone(),
         model: model.name(),
         on_cpu: Box::new(cpu),
+        failures: 0,
     };
     let alpha = color.has_alpha().then(|| Resampler::new(input, output));
     tiled::run(&task, &mut engine, tiles, monitor, &mut |area, monitor| {

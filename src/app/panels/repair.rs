@@ -4,7 +4,7 @@ use egui::{ComboBox, Slider, Ui};
 
 use super::{
     super::{
-        App, Command,
+        App, Command, Made,
         repair::{FILLS, RADII, Tool},
         theme,
     },
@@ -29,14 +29,14 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
     if busy_ui(app, ui) {
         return;
     }
-    let fill = if app.finished().is_some() {
+    let fill = if app.made_by() == Some(Made::Fill) {
         egui::Button::new("Fill again")
     } else {
         theme::primary(Command::Fill.name())
     };
     tall_ui(app, ui, Command::Fill, fill);
     ui.add_space(10.0);
-    theme::section(ui, "WHOLE PHOTO");
+    theme::section(ui, "CLEAN");
     ui.horizontal(|ui| {
         let label = ui.label("Strength");
         let percent = Slider::new(&mut app.strength, 0.0..=1.0)

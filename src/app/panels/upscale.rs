@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use egui::{ComboBox, ProgressBar, RichText, Ui, Vec2};
 
-use super::super::{App, Command, ResultSoFar, Running, Summary, theme};
+use super::super::{App, Command, Made, ResultSoFar, Running, Summary, theme};
 use crate::{device::CPU, model::Model, picture::Picture};
 
 /// Height of the large buttons.
@@ -26,8 +26,7 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
     if busy_ui(app, ui) {
         return;
     }
-    let finished = app.finished().is_some();
-    let upscale = if finished {
+    let upscale = if app.made_by() == Some(Made::Upscale) {
         egui::Button::new("Upscale again")
     } else {
         theme::primary(Command::Upscale.name())
@@ -86,7 +85,7 @@ fn settings_ui(app: &mut App, ui: &mut Ui) {
                 .selected_text(app.settings.model.clone())
                 .width(width)
                 .show_ui(ui, |ui| {
-                    for name in Model::shipped() {
+                    for name in Model::enlarging() {
                         ui.selectable_value(&mut app.settings.model, name.to_owned(), name);
                     }
                 })
@@ -133,7 +132,7 @@ fn running_ui(running: &Running, ui: &mut Ui) {
                 Some(left) => format!("{} left", in_words(left)),
             };
             (
-                progress.done as f32 / progress.total as f32,
+                progress.done as f32 / progress.total.max(1) as f32,
                 format!(
                     "{:.1} of {:.1} Mpx, {left}",
                     megapixels(progress.done),

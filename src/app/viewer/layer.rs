@@ -193,12 +193,6 @@ impl Layer {
         Some(cell.texture.clone())
     }
 
-    /// Whether the texture of a cell is there and up to date.
-    #[must_use]
-    pub fn is_fresh(&self, key: Key) -> bool {
-        self.cells.get(&key).is_some_and(|cell| !cell.stale)
-    }
-
     fn make_room(&mut self) {
         while self.cells.len() >= MOST_CELLS {
             let oldest = self.cells.iter().min_by_key(|(_, cell)| cell.last_seen);

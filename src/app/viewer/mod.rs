@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use eframe::egui_wgpu::{self, RenderState};
-use egui::{CursorIcon, Key, Pos2, Rect, Response, Sense, Ui, Vec2, WidgetInfo};
+use egui::{CursorIcon, Key, PointerButton, Pos2, Rect, Response, Sense, Ui, Vec2, WidgetInfo};
 use serde::{Deserialize, Serialize};
 
 use self::{
@@ -69,6 +69,17 @@ impl View {
     }
 }
 
+/// Where the mask is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Marks {
+    /// Nowhere.
+    Hidden,
+    /// Where the photo is.
+    OverPhoto,
+    /// Over the result, too: it has changed since.
+    OverAll,
+}
+
 /// What one pane shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Side {
@@ -98,6 +109,8 @@ pub struct Viewer {
     dragging_split: bool,
     before: Option<Layer>,
     after: Option<Layer>,
+    /// A result that is not shown for now.
+    withdrawn: Option<Layer>,
     renderer: Option<Renderer>,
     focus: Focus,
     /// Screen pixels in the last frame.
@@ -113,9 +126,11 @@ pub struct Viewer {
     pub brush: Option<f32>,
     /// A line that is being drawn, in pixels of the photo.
     pub line: Vec<Place>,
+    /// Where the mask is shown.
+    pub marks: Marks,
     /// The pointer is painting. A stroke stays in the pane in which it began: by so much it is
     /// moved into the first one.
-    touching: Option<f32>,
+    touching: Option<(f32, PointerButton)>,
     touches: Vec<Touch>,
 }
 
@@ -131,6 +146,7 @@ impl Viewer {
             dragging_split: false,
             before: None,
             after: None,
+            withdrawn: None,
             renderer: state.map(Renderer::new),
             focus: Focus::default(),
             pane: Rect::from_min_size(Pos2::ZERO, Vec2::splat(1.0)),
@@ -139,6 +155,7 @@ impl Viewer {
             mask: None,
             brush: None,
             line: Vec::new(),
+            marks: Marks::Hidden,
             touching: None,
             touches: Vec::new(),
         }
@@ -160,11 +177,29 @@ impl Viewer {
         self.after = None;
     }
 
+    /// Shows no result for now.
+    pub fn withdraw_result(&mut self) {
+        self.withdrawn = self.after.take();
+    }
+
+    /// Shows the result again that was withdrawn.
+    pub fn restore_result(&mut self) {
+        self.after = self.withdrawn.take();
+    }
+
+    /// Shows another photo of the same size at the same place.
+    pub fn replace(&mut self, picture: Arc<Picture>, pyramid: Pyramid) {
+        let camera = self.camera;
+        self.show(picture, pyramid);
+        self.camera = camera;
+    }
+
     /// Shows a photo, whole, and forgets the result of the last one.
     pub fn show(&mut self, picture: Arc<Picture>, pyramid: Pyramid) {
         self.camera = Camera::whole(picture.size());
         self.before = Some(Layer::of_picture(picture, pyramid));
         self.after = None;
+        self.withdrawn = None;
         self.mask = None;
         self.focus = Focus::default();
         self.focus.look_at([0.0, 0.0, 1.0, 1.0]);
@@ -259,7 +294,7 @@ impl Viewer {
         let panes = self.panes(whole, hold_original, scale);
         let last = panes.last().map_or(self.pane, |pane| pane.frame);
         self.focus.look_at(self.camera.seen(size, last));
-        self.draw(ui, canvas, &panes, scale);
+        self.draw(ui, canvas, &panes, scale, hold_original);
         self.tool_lines(ui, canvas, &panes, scale);
         self.captions(ui, canvas, &panes, scale);
         response
@@ -369,41 +404,51 @@ impl Viewer {
             let point = viewer.camera.picture_from_screen(place, viewer.pane);
             [point.x, point.y]
         };
-        let (pressed, erases, released, at, shift, space) = ui.input(|input| {
+        let (events, space, down) = ui.input(|input| {
+            let of_pointer = |event: &&egui::Event| {
+                matches!(event, egui::Event::PointerMoved(_) | egui::Event::PointerButton { .. })
+            };
+            let events: Vec<_> = input.events.iter().filter(of_pointer).cloned().collect();
             let pointer = &input.pointer;
-            let erases = pointer.button_pressed(egui::PointerButton::Secondary);
-            (
-                pointer.primary_pressed() || erases,
-                erases,
-                !pointer.primary_down() && !pointer.secondary_down(),
-                pointer.interact_pos(),
-                input.modifiers.shift,
-                input.key_down(Key::Space),
-            )
+            let down = pointer.primary_down() || pointer.secondary_down();
+            (events, input.key_down(Key::Space), down)
         });
-        if let Some(place) = at {
-            let starts = pressed && !space && response.contains_pointer();
-            if let Some(aside) = self.touching.filter(|_| !released) {
-                // All places since the last frame, so that fast strokes are round.
-                let moved: Vec<Pos2> = ui.input(|input| {
-                    let places = input.events.iter().filter_map(|event| match event {
-                        egui::Event::PointerMoved(place) => Some(*place),
-                        _ => None,
-                    });
-                    places.collect()
-                });
-                let moves = moved.into_iter().map(|to| Touch::Move(place_of(self, to, aside)));
-                let moves: Vec<Touch> = moves.collect();
-                self.touches.extend(moves);
-            } else if self.brush.is_some() && starts && !near_line(self, place) {
-                let place_px = to_pixels(place);
-                let aside = place_px.x - self.in_first_pane(place_px).x;
-                self.touching = Some(aside);
-                let at = place_of(self, place, aside);
-                self.touches.push(Touch::Down { at, erases, straight: shift });
+        let may_begin = self.brush.is_some()
+            && !space
+            && response.contains_pointer()
+            && !egui::Popup::is_any_open(ui.ctx());
+        for event in events {
+            match (event, self.touching) {
+                (
+                    egui::Event::PointerButton {
+                        pos,
+                        button: button @ (PointerButton::Primary | PointerButton::Secondary),
+                        pressed: true,
+                        modifiers,
+                    },
+                    None,
+                ) if may_begin && canvas.contains(pos) && !near_line(self, pos) => {
+                    let place = to_pixels(pos);
+                    let aside = place.x - self.in_first_pane(place).x;
+                    self.touching = Some((aside, button));
+                    let at = place_of(self, pos, aside);
+                    let (erases, straight) = (button == PointerButton::Secondary, modifiers.shift);
+                    self.touches.push(Touch::Down { at, erases, straight });
+                }
+                (egui::Event::PointerMoved(to), Some((aside, _))) => {
+                    self.touches.push(Touch::Move(place_of(self, to, aside)));
+                }
+                (egui::Event::PointerButton { button, pressed: false, .. }, Some((_, held)))
+                    if button == held =>
+                {
+                    self.touching = None;
+                    self.touches.push(Touch::Up);
+                }
+                _ => {}
             }
         }
-        if self.touching.is_some() && (released || self.brush.is_none()) {
+        // A release outside of the window is not told.
+        if self.touching.is_some() && (!down || self.brush.is_none()) {
             self.touching = None;
             self.touches.push(Touch::Up);
         }
@@ -427,7 +472,7 @@ impl Viewer {
         inside.then_some((point.x as u32, point.y as u32))
     }
 
-    fn draw(&mut self, ui: &Ui, canvas: Rect, panes: &[Pane], scale: f32) {
+    fn draw(&mut self, ui: &Ui, canvas: Rect, panes: &[Pane], scale: f32, hold_original: bool) {
         let Some(renderer) = self.renderer.take() else {
             return;
         };
@@ -450,7 +495,11 @@ impl Viewer {
             if !complete {
                 draw_layer(before, 1.0, &self.camera, pane, &renderer, &mut budget, &mut quads);
             }
-            let over_photo = after.is_none();
+            let shown = match self.marks {
+                Marks::Hidden => false,
+                Marks::OverPhoto => after.is_none() && !hold_original,
+                Marks::OverAll => !hold_original,
+            };
             if let Some(after) = after {
                 if !complete {
                     // Darker where the result is still to come.
@@ -460,7 +509,7 @@ impl Viewer {
                 let detail = after.size().0 as f32 / size.0 as f32;
                 draw_layer(after, detail, &self.camera, pane, &renderer, &mut budget, &mut quads);
             }
-            if let Some(mask) = self.mask.as_mut().filter(|_| over_photo) {
+            if let Some(mask) = self.mask.as_mut().filter(|_| shown) {
                 let first = quads.len();
                 draw_layer(mask, 1.0, &self.camera, pane, &renderer, &mut budget, &mut quads);
                 for (quad, _) in &mut quads[first..] {
@@ -492,7 +541,6 @@ impl Viewer {
     /// The brush below the pointer and the line that is being drawn.
     fn tool_lines(&self, ui: &Ui, canvas: Rect, panes: &[Pane], scale: f32) {
         let Some(radius) = self.brush else { return };
-        let painter = ui.painter().with_clip_rect(canvas);
         let dark = egui::Stroke::new(3.0, egui::Color32::from_black_alpha(140));
         let light = egui::Stroke::new(1.2, egui::Color32::WHITE);
         for pane in panes.iter().filter(|_| self.line.len() > 1) {
@@ -502,12 +550,18 @@ impl Viewer {
                 canvas.min + place.to_vec2() / scale
             };
             let points: Vec<Pos2> = self.line.iter().map(on_screen).collect();
+            let clip = Rect {
+                min: canvas.min + pane.clip.min.to_vec2() / scale,
+                max: canvas.min + pane.clip.max.to_vec2() / scale,
+            };
+            let painter = ui.painter().with_clip_rect(clip);
             painter.line(points.clone(), dark);
             painter.line(points, light);
         }
         let hover = ui.input(|input| input.pointer.hover_pos());
         if let Some(place) = hover.filter(|place| canvas.contains(*place) && radius > 0.0) {
             let radius = (radius * self.camera.zoom / scale).max(1.5);
+            let painter = ui.painter().with_clip_rect(canvas);
             painter.circle_stroke(place, radius, dark);
             painter.circle_stroke(place, radius, light);
         }
@@ -549,19 +603,20 @@ fn draw_layer(
     let level = layer.level_for(zoom);
     let last = layer.last_level();
     let cells = cells_in_view(layer, level, zoom, camera, pane);
+    let textures: Vec<Option<Texture>> =
+        cells.iter().map(|(key, _)| layer.texture(*key, renderer, budget)).collect();
     // Nothing may lie below cells that are there: transparent ones would show
     // it twice.
-    let covered = cells.iter().all(|(key, _)| layer.is_fresh(*key));
-    if level != last && !covered {
+    if level != last && textures.iter().any(Option::is_none) {
         for (key, quad) in cells_in_view(layer, last, zoom, camera, pane) {
             if let Some(texture) = layer.texture(key, renderer, &mut 1) {
                 quads.push((quad, Some(texture)));
             }
         }
     }
-    for (key, quad) in cells {
-        if let Some(texture) = layer.texture(key, renderer, budget) {
-            quads.push((quad, Some(texture)));
+    for ((_, quad), texture) in cells.into_iter().zip(textures) {
+        if texture.is_some() {
+            quads.push((quad, texture));
         }
     }
 }
