@@ -615,13 +615,16 @@ mod tests {
 
     #[test]
     fn a_part_within_the_box_of_another_is_filled_once() {
-        let frame = |x: u32, y: u32| x == 5 || x == 144 || y == 5 || y == 104;
-        let dot = |x: u32, y: u32| (70..80).contains(&x) && (50..60).contains(&y);
+        let photo = imageops::resize(&photo(), 300, 220, imageops::FilterType::Nearest).into();
+        let marked = |inside: &dyn Fn(u32, u32) -> bool| {
+            GrayImage::from_fn(300, 220, |x, y| Luma([if inside(x, y) { 255 } else { 0 }]))
+        };
+        let frame = |x: u32, y: u32| x == 5 || x == 294 || y == 5 || y == 214;
+        let dot = |x: u32, y: u32| (140..150).contains(&x) && (100..110).contains(&y);
         let options = MendOptions { feather: 3.0, ..MendOptions::default() };
-        let photo = DynamicImage::from(photo());
-        let (_, receipt) = mended(&photo, &marked(frame), TEXTURED, options);
+        let (_, receipt) = mended(&photo, &marked(&frame), TEXTURED, options);
         assert_eq!(receipt.regions, 1);
-        let mask = marked(|x, y| frame(x, y) || dot(x, y));
+        let mask = marked(&|x, y| frame(x, y) || dot(x, y));
         let (result, receipt) = mended(&photo, &mask, TEXTURED, options);
         assert_eq!((receipt.regions, receipt.changed_outside), (2, 0));
         assert_eq!(receipt.marked, mask::count(&mask::feathered(&mask, 3.0)));

@@ -38,19 +38,13 @@ pub const fn smallest_tile(margin: u32, grid: u32) -> u32 {
 /// The smallest window that cuts a length into no more pieces than `tile` does, so that
 /// neighbours share their margins only.
 #[must_use]
-pub const fn balanced(length: u32, tile: u32, margin: u32, grid: u32) -> u32 {
+pub fn balanced(length: u32, tile: u32, margin: u32, grid: u32) -> u32 {
     if length <= tile {
         return length;
     }
-    // From one window to the next, in whole squares; the last one may begin earlier.
-    let step = (tile - 2 * margin) / grid * grid;
-    let count = (length + 2 * margin).saturating_sub(2 * tile).div_ceil(step) + 2;
-    let inner = length - 2 * margin;
-    let squares = inner.saturating_sub(2 * (grid - 1)).div_ceil(count * grid);
-    let squares = if squares == 0 { 1 } else { squares };
-    let rest = inner.saturating_sub(count * squares * grid).div_ceil(2);
-    let window = 2 * margin + squares * grid + rest;
-    if window < tile { window } else { tile }
+    let count = |window: u32| spans(length, window, margin, grid).len();
+    let most = count(tile);
+    (smallest_tile(margin, grid)..tile).find(|window| count(*window) <= most).unwrap_or(tile)
 }
 
 /// Tiles in reading order.
