@@ -244,3 +244,29 @@ fn very_small_scales_work() {
     let small = image::open(folder.path().join("photo-0.022x.png")).unwrap();
     assert_eq!(small.dimensions(), (6, 15));
 }
+
+#[test]
+fn results_of_other_programs_are_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let original = picture(64, 48);
+    let mut result = original.clone();
+    result.iter_mut().for_each(|value| *value = value.saturating_add(4));
+    write(folder.path(), "a.png", &original);
+    write(folder.path(), "b.png", &result);
+    write(folder.path(), "c.png", &picture(64, 49));
+    let compare = |a: &str, b: &str, more: &[&str]| {
+        let mut command = pixmend();
+        command.current_dir(folder.path()).args(["compare", a, b]).args(more).output().unwrap()
+    };
+    let same = compare("a.png", "a.png", &["--json"]);
+    let same: serde_json::Value = serde_json::from_slice(&same.stdout).unwrap();
+    assert_eq!((same["psnr"].as_f64(), same["ssim"].as_f64()), (Some(100.0), Some(1.0)));
+    let apart = compare("b.png", "a.png", &["--json", "--scale", "4"]);
+    let apart: serde_json::Value = serde_json::from_slice(&apart.stdout).unwrap();
+    let psnr = apart["psnr"].as_f64().unwrap();
+    assert!((36.0..40.0).contains(&psnr), "{psnr}");
+    let words = compare("b.png", "a.png", &[]);
+    assert!(String::from_utf8_lossy(&words.stdout).contains("dB PSNR"));
+    let refused = compare("c.png", "a.png", &[]);
+    assert!(stderr(&refused).contains("64 x 49 pixels and the original 64 x 48"));
+}

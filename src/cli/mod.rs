@@ -18,6 +18,7 @@ use crate::{
     restore::tiled::panic_text,
 };
 
+mod compare;
 mod degrade;
 mod devices;
 mod eval;
@@ -57,6 +58,8 @@ pub enum Command {
     Devices(devices::Arguments),
     /// Measure a model on pictures whose original is known
     Eval(eval::Arguments),
+    /// Measure how near a result of any program is to its original
+    Compare(compare::Arguments),
     /// Fine-tune a model on photos, and be told whether it got better
     Train(Box<train::Arguments>),
     /// Make a photo worse, as training does
@@ -77,6 +80,7 @@ pub fn run(command: &Command) -> ExitCode {
         Command::Colour(arguments) => repaint::run(arguments, repaint::Job::Colour),
         Command::Devices(arguments) => devices::run(arguments),
         Command::Eval(arguments) => eval::run(arguments),
+        Command::Compare(arguments) => compare::run(arguments),
         Command::Train(arguments) => train::run(arguments),
         Command::Degrade(arguments) => degrade::run(arguments),
         Command::Models(arguments) => models::run(arguments),
