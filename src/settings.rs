@@ -41,9 +41,6 @@ impl Default for Settings {
 /// Name of the model that is used unless another is chosen.
 pub const DEFAULT_MODEL: &str = "starter";
 
-/// Name of the model that fills masks.
-pub const MENDING_MODEL: &str = "mend";
-
 /// Name of the model that takes away noise, JPEG and blur.
 pub const CLEANING_MODEL: &str = "clean";
 

@@ -143,7 +143,7 @@ fn what_is_marked_is_filled_and_nothing_else_changes() {
     press(&mut harness, Modifiers::NONE, Key::Y);
     press(&mut harness, Modifiers::NONE, Key::Y);
     press(&mut harness, Modifiers::NONE, Key::R);
-    wait_for(&mut harness, "An object");
+    wait_for(&mut harness, "Feather");
     // A stroke and a box; the box is taken back.
     drag(&mut harness, [0.45, 0.5], [0.55, 0.5]);
     press(&mut harness, Modifiers::NONE, Key::M);

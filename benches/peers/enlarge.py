@@ -33,7 +33,7 @@ def main():
             command += ["--scale", str(SCALE), "--seed", str(index)]
             subprocess.run(command, check=True, capture_output=True)
             picture = cv2.cvtColor(cv2.imread(small), cv2.COLOR_BGR2RGB)
-            values = picture.astype(numpy.float32).transpose(2, 0, 1) / 255
+            values = numpy.ascontiguousarray(picture.astype(numpy.float32).transpose(2, 0, 1) / 255)
             extractor = net.create_extractor()
             extractor.input("data", ncnn.Mat(values).clone())
             answer = numpy.array(extractor.extract("output")[1]).transpose(1, 2, 0)

@@ -16,7 +16,7 @@ use crate::{
     restore::{
         Mosaic, Progress, Receipt, UpscaleOptions, mend::MendReceipt, repaint::RepaintOptions,
     },
-    settings::{CLEANING_MODEL, MENDING_MODEL, Settings},
+    settings::{CLEANING_MODEL, Settings},
 };
 
 mod command;
@@ -490,7 +490,6 @@ impl App {
             picture: document.picture.clone(),
             mask: Arc::new(document.repair.editor.mask().clone()),
             fill: document.repair.fill,
-            model: MENDING_MODEL.to_owned(),
             device: self.settings.device.clone(),
             options: document.repair.options,
         });

@@ -12,7 +12,6 @@ use crate::{
     model::Model,
     picture::{Format, Picture},
     restore::mend::{Filler, MendOptions, TEXTURE, mend},
-    settings::MENDING_MODEL,
 };
 
 /// For a result that cannot keep what it should.
@@ -30,8 +29,8 @@ pub struct Arguments {
     mask: PathBuf,
     #[command(flatten)]
     destination: Destination,
-    /// Name of a shipped model, a model file, `texture` for what the photo itself is made of, or
-    /// `auto`: the network for marks, texture for holes
+    /// A model file, `texture` for what the photo itself is made of, or `auto`: a shipped network for
+    /// marks, if there is one, and texture for the rest
     #[arg(long, value_name = "NAME|FILE|texture|auto", default_value = "auto")]
     model: String,
     /// Make the mask larger by so many pixels, or smaller with a number below 0
@@ -55,7 +54,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let Arguments { seed, .. } = *arguments;
     let network = match arguments.model.as_str() {
         TEXTURE => None,
-        "auto" => Some(Model::find(MENDING_MODEL)?),
+        "auto" => Model::mending(),
         name => Some(Model::find(name)?),
     };
     let picture = Picture::open(&arguments.input)?;

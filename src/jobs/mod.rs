@@ -78,8 +78,6 @@ pub enum Job {
         mask: Arc<GrayImage>,
         /// By what.
         fill: Fill,
-        /// Name of a model, or path of a model file, for the network.
-        model: String,
         /// As [`Chosen::by_name`] takes it.
         device: String,
         /// What the user set.
@@ -129,9 +127,9 @@ impl Job {
 /// What fills a mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fill {
-    /// The network for marks, texture for deep holes.
+    /// A shipped network for marks, if there is one, and texture for the rest.
     Auto,
-    /// The network.
+    /// The network, if there is one.
     Network,
     /// What the photo is made of.
     Texture,
@@ -395,8 +393,8 @@ impl Reporter<'_> {
                 let target = free_name(&picture.default_output(&format!("{}x", options.scale)));
                 Ok(Outcome::Upscaled { receipt, target })
             }
-            Job::Mend { picture, mask, fill, model, device, options } => {
-                let model = if fill == Fill::Texture { None } else { Some(Model::find(&model)?) };
+            Job::Mend { picture, mask, fill, device, options } => {
+                let model = if fill == Fill::Texture { None } else { Model::mending() };
                 let device = if model.is_some() {
                     let device = Chosen::by_name(&device)?;
                     if let Some(note) = device.note() {

@@ -33,9 +33,10 @@ struct Shipped {
 }
 
 /// The models in `models/`, whose cards stand beside them.
-const SHIPPED: [Shipped; 2] = [
+const SHIPPED: [Shipped; 3] = [
     Shipped { name: "starter", weights: include_bytes!("../../models/starter.safetensors") },
     Shipped { name: "fast-4x", weights: include_bytes!("../../models/fast-4x.safetensors") },
+    Shipped { name: "clean", weights: include_bytes!("../../models/clean.safetensors") },
 ];
 
 /// A checked set of weights and the network they are for.
@@ -59,6 +60,13 @@ impl Model {
         let enlarges =
             |model: &&Shipped| Self::find(model.name).is_ok_and(|model| model.scale() > 1);
         SHIPPED.iter().filter(enlarges).map(|model| model.name)
+    }
+
+    /// The shipped model that fills masks, once there is one.
+    #[must_use]
+    pub fn mending() -> Option<Self> {
+        let models = SHIPPED.iter().filter_map(|model| Self::find(model.name).ok());
+        models.into_iter().find(Self::takes_mask)
     }
 
     /// A shipped model by its name, or a model file by its path.

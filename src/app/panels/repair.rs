@@ -2,6 +2,8 @@
 
 use egui::{ComboBox, Slider, Ui};
 
+use crate::{jobs::Fill, model::Model};
+
 use super::{
     super::{
         App, Command, Made,
@@ -15,6 +17,10 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
     let Some(picture) = app.document.as_ref().map(|document| document.picture.clone()) else {
         return;
     };
+    // All of it should be seen at once in a window of usual height.
+    ui.spacing_mut().item_spacing.y = 5.0;
+    ui.spacing_mut().interact_size.y = 25.0;
+    ui.spacing_mut().button_padding.y = 4.0;
     photo_ui(&picture, ui);
     theme::section(ui, "MARK");
     let idle = app.running.is_none();
@@ -22,7 +28,7 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
         tools_ui(app, ui);
         mask_ui(app, ui);
     });
-    ui.add_space(10.0);
+    ui.add_space(6.0);
     theme::section(ui, "FILL");
     ui.add_enabled_ui(idle, |ui| fill_ui(app, ui));
     ui.add_space(4.0);
@@ -35,6 +41,7 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
         theme::primary(Command::Fill.name())
     };
     tall_ui(app, ui, Command::Fill, fill);
+    result_ui(app, ui);
     ui.add_space(10.0);
     theme::section(ui, "CLEAN");
     ui.horizontal(|ui| {
@@ -49,7 +56,6 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
             .on_hover_text("How much of the cleaned photo is taken");
     });
     row_ui(app, ui, &[Command::Clean]);
-    result_ui(app, ui);
 }
 
 /// Buttons beside each other that queue their commands.
@@ -118,7 +124,9 @@ fn fill_ui(app: &mut App, ui: &mut Ui) {
             .selected_text(shown)
             .width(width)
             .show_ui(ui, |ui| {
-                for (fill, name, help) in FILLS {
+                let shipped = Model::mending().is_some();
+                let usable = |fill: &Fill| shipped || *fill != Fill::Network;
+                for (fill, name, help) in FILLS.into_iter().filter(|(fill, ..)| usable(fill)) {
                     ui.selectable_value(&mut repair.fill, fill, name).on_hover_text(help);
                 }
             })
@@ -140,6 +148,8 @@ fn fill_ui(app: &mut App, ui: &mut Ui) {
         .on_hover_text("Width of the soft join around it");
         ui.end_row();
     });
-    ui.checkbox(&mut repair.options.hides, "An object: nothing shines through")
-        .on_hover_text("What is under the mask is not used at all");
+    if Model::mending().is_some() {
+        ui.checkbox(&mut repair.options.hides, "An object: nothing shines through")
+            .on_hover_text("What is under the mask is not used at all");
+    }
 }
