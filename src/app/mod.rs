@@ -11,6 +11,7 @@ use crate::{
     error::{Error, Result},
     jobs::{Event, EventKind, Job, JobHandle, Outcome, Workers},
     mask,
+    model::Model,
     picture::{Format, Picture},
     rect::Rect,
     restore::{
@@ -137,6 +138,8 @@ pub struct App {
     running: Option<Running>,
     saving: Option<JobHandle>,
     task: Task,
+    /// Whether a network ships that fills masks.
+    fills_by_network: bool,
     /// How much of a cleaned photo is taken, 0 to 1.
     strength: f32,
     /// The sample photo, for its button.
@@ -217,6 +220,7 @@ impl App {
             saving: None,
             task: Task::Upscale,
             strength: 1.0,
+            fills_by_network: Model::mending().is_some(),
             sample: sample_texture(&ctx)?,
             adapters: Vec::new(),
             viewer: Viewer::new(cc.wgpu_render_state.as_ref()),

@@ -2,7 +2,7 @@
 
 use egui::{ComboBox, Slider, Ui};
 
-use crate::{jobs::Fill, model::Model};
+use crate::jobs::Fill;
 
 use super::{
     super::{
@@ -113,6 +113,7 @@ fn mask_ui(app: &mut App, ui: &mut Ui) {
 }
 
 fn fill_ui(app: &mut App, ui: &mut Ui) {
+    let shipped = app.fills_by_network;
     let Some(document) = &mut app.document else { return };
     let repair = &mut document.repair;
     egui::Grid::new("fill").num_columns(2).spacing([12.0, 8.0]).show(ui, |ui| {
@@ -124,7 +125,6 @@ fn fill_ui(app: &mut App, ui: &mut Ui) {
             .selected_text(shown)
             .width(width)
             .show_ui(ui, |ui| {
-                let shipped = Model::mending().is_some();
                 let usable = |fill: &Fill| shipped || *fill != Fill::Network;
                 for (fill, name, help) in FILLS.into_iter().filter(|(fill, ..)| usable(fill)) {
                     ui.selectable_value(&mut repair.fill, fill, name).on_hover_text(help);
@@ -148,7 +148,7 @@ fn fill_ui(app: &mut App, ui: &mut Ui) {
         .on_hover_text("Width of the soft join around it");
         ui.end_row();
     });
-    if Model::mending().is_some() {
+    if shipped {
         ui.checkbox(&mut repair.options.hides, "An object: nothing shines through")
             .on_hover_text("What is under the mask is not used at all");
     }
