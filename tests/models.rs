@@ -191,11 +191,9 @@ const fn cleaned(row: &'static str, pictures: &'static str, degradation: &'stati
     Measured { model: "clean", row, pictures, degradation: Some(degradation) }
 }
 
-const MEASURED: [Measured; 6] = [
+const MEASURED: [Measured; 4] = [
     shrunk("starter"),
     shrunk("fast-4x"),
-    shrunk("faithful-4x"),
-    shrunk("photo-4x"),
     cleaned("LIVE1, JPEG 20", "live1", "jpeg-20"),
     cleaned("BSD100, noise 25", "bsd100", "noise-25"),
 ];
