@@ -94,16 +94,7 @@ impl Summary {
     }
 
     fn of_mending(receipt: MendReceipt) -> Self {
-        let regions = if receipt.regions == 1 { "region" } else { "regions" };
-        let filler = if receipt.filler.is_empty() { "nothing" } else { &receipt.filler };
-        Self {
-            text: format!(
-                "{} {regions} filled by {filler}, {} pixels changed outside the mask",
-                receipt.regions, receipt.changed_outside
-            ),
-            device: receipt.device,
-            seconds: receipt.seconds,
-        }
+        Self { text: receipt.in_words(), device: receipt.device, seconds: receipt.seconds }
     }
 }
 

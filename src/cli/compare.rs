@@ -4,13 +4,11 @@ use std::path::PathBuf;
 
 use image::RgbImage;
 
-use super::{print_json, print_line};
+use super::{eval::ByFeatures, print_json, print_line};
 use crate::{
     error::{Error, Result},
-    metric::{self, Figures},
-    model::features::Perceptual,
-    net::features,
     picture::Picture,
+    restore::evaluate::{figures_of, smallest},
 };
 
 /// Arguments of `pixmend compare`.
@@ -25,19 +23,15 @@ pub struct Arguments {
     /// How many times it was enlarged: as many border pixels do not count, as in papers
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
     scale: u32,
-    /// Weights of a feature network: as for `eval`
-    #[arg(long, value_name = "FILE")]
-    features: Option<PathBuf>,
-    /// Linear layers of LPIPS 0.1 for that network: as for `eval`
-    #[arg(long, value_name = "FILE", requires = "features")]
-    lpips: Option<PathBuf>,
+    #[command(flatten)]
+    by_features: ByFeatures,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
-    let Arguments { result, original, scale, lpips, .. } = arguments;
+    let Arguments { result, original, scale, .. } = arguments;
     let open = |path| -> Result<RgbImage> { Ok(Picture::open(path)?.pixels.into_rgb8()) };
     let (made, truth) = (open(result)?, open(original)?);
     let refused = |reason: String| Error::Mismatch { path: result.clone(), reason };
@@ -48,15 +42,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
             "it has {width} x {height} pixels and the original {other_width} x {other_height}"
         )));
     }
-    let least = 2 * metric::shaved(*scale) + metric::SMALLEST;
-    let least = arguments.features.as_ref().map_or(least, |_| least.max(features::SMALLEST));
-    if made.width().min(made.height()) < least {
+    let perceptual = arguments.by_features.open()?;
+    if made.width().min(made.height()) < smallest(*scale, perceptual.as_ref()) {
         return Err(refused("the picture is too small to be scored".to_owned()));
     }
-    let perceptual = arguments.features.as_deref();
-    let perceptual = perceptual.map(|file| Perceptual::open(file, lpips.as_deref())).transpose()?;
-    let distance = perceptual.as_ref().map(|by| by.distance(&made, &truth)).transpose()?;
-    let figures = Figures { distance, ..Figures::of(&made, &truth, None, *scale) };
+    let figures = figures_of(&made, &truth, None, *scale, perceptual.as_ref())?;
     if arguments.json {
         return print_json(&figures);
     }

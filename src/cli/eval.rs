@@ -43,6 +43,16 @@ pub struct Arguments {
     /// Ask the model eight times: as for `upscale`
     #[arg(long)]
     ensemble: bool,
+    #[command(flatten)]
+    by_features: ByFeatures,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// A network whose features are compared.
+#[derive(Debug, clap::Args)]
+pub(super) struct ByFeatures {
     /// Weights of a feature network: compare by what it sees, too
     ///
     /// VGG-16, VGG-19, AlexNet or SqueezeNet 1.1 of torchvision (.pth or .safetensors), or
@@ -57,18 +67,20 @@ pub struct Arguments {
     /// it compares models here, not with numbers from elsewhere.
     #[arg(long, value_name = "FILE", requires = "features")]
     lpips: Option<PathBuf>,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
+}
+
+impl ByFeatures {
+    /// The network, if one was named.
+    pub(super) fn open(&self) -> Result<Option<Perceptual>> {
+        let features = self.features.as_deref();
+        features.map(|file| Perceptual::open(file, self.lpips.as_deref())).transpose()
+    }
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let model = Model::find(&arguments.model)?;
     let model = if arguments.ensemble { model.as_ensemble()? } else { model };
-    let features = arguments.features.as_deref();
-    let perceptual = features
-        .map(|features| Perceptual::open(features, arguments.lpips.as_deref()))
-        .transpose()?;
+    let perceptual = arguments.by_features.open()?;
     let device = Chosen::by_name(&arguments.device)?;
     let scale = arguments.scale.unwrap_or_else(|| model.scale());
     if model.takes_mask() && scale != 1 {

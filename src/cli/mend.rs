@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use image::GrayImage;
 
-use super::{output::Destination, tell};
+use super::{
+    output::{Destination, chosen},
+    tell,
+};
 use crate::{
     device::Chosen,
     error::{Error, Result},
-    jobs::unchanged_elsewhere,
     model::Model,
     picture::{Format, Picture},
     restore::mend::{Filler, MendOptions, TEXTURE, mend},
@@ -61,18 +63,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let mask = open_mask(&arguments.mask)?;
     let options =
         MendOptions { grow: arguments.grow, feather: arguments.feather, hides: arguments.object };
-    let default = unchanged_elsewhere(picture.default_output("mended"));
+    let default = picture.default_output_kept("mended");
     let target = arguments.destination.target(&arguments.input, default, picture.size())?;
     if target.is_lossy() {
         tell(COMPRESSED);
     }
     let device = match &network {
-        Some(_) => Chosen::by_name(&arguments.device)?,
+        Some(_) => chosen(&arguments.device)?,
         None => Chosen::cpu(),
     };
-    if let Some(note) = device.note() {
-        tell(&format!("note: {note}"));
-    }
     let filler = match &network {
         None => Filler::Texture { seed },
         Some(model) if arguments.model == "auto" => Filler::Auto { model, device: &device, seed },
@@ -81,16 +80,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     target.fill(
         &picture,
         |monitor| mend(&picture, &mask, filler, options, monitor),
-        |receipt| {
-            let regions = if receipt.regions == 1 { "region" } else { "regions" };
-            format!(
-                "{} {regions} filled by {}, {} pixels changed outside the mask, {:.1} s",
-                receipt.regions,
-                if receipt.filler.is_empty() { "nothing" } else { &receipt.filler },
-                receipt.changed_outside,
-                receipt.seconds
-            )
-        },
+        |receipt| format!("{}, {:.1} s", receipt.in_words(), receipt.seconds),
     )
 }
 

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::{interrupted, print_json, tell};
 use crate::{
+    device::Chosen,
     error::{Error, Result},
     picture::{Format, Metadata, Picture, PictureWriter, formats::Header},
     restore::{Monitor, Patch, Progress, Start, strips::Strips},
@@ -116,6 +117,15 @@ impl Target {
         tell(&format!("{} ({})", output.display(), sentence(&receipt)));
         Ok(())
     }
+}
+
+/// A device by its name; what there is to know about it is told.
+pub(super) fn chosen(name: &str) -> Result<Chosen> {
+    let device = Chosen::by_name(name)?;
+    if let Some(note) = device.note() {
+        tell(&format!("note: {note}"));
+    }
+    Ok(device)
 }
 
 /// Whether two paths are one file, through links too.

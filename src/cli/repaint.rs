@@ -4,13 +4,11 @@ use std::path::PathBuf;
 
 use super::{
     mend::{COMPRESSED, open_mask},
-    output::Destination,
+    output::{Destination, chosen},
     tell,
 };
 use crate::{
-    device::Chosen,
     error::{Error, Result},
-    jobs::unchanged_elsewhere,
     model::Model,
     picture::Picture,
     restore::repaint::{RepaintOptions, in_colour, repaint},
@@ -72,16 +70,15 @@ pub(super) fn run(arguments: &Arguments, job: Job) -> Result<()> {
         tile: arguments.tile,
         keeps_luma: job == Job::Colour,
     };
-    let default = picture.default_output(done);
-    let default = if mask.is_some() { unchanged_elsewhere(default) } else { default };
+    let default = match mask {
+        Some(_) => picture.default_output_kept(done),
+        None => picture.default_output(done),
+    };
     let target = arguments.destination.target(&arguments.input, default, picture.size())?;
     if mask.is_some() && target.is_lossy() {
         tell(COMPRESSED);
     }
-    let device = Chosen::by_name(&arguments.device)?;
-    if let Some(note) = device.note() {
-        tell(&format!("note: {note}"));
-    }
+    let device = chosen(&arguments.device)?;
     target.fill(
         &picture,
         |monitor| repaint(&picture, mask.as_ref(), &model, &device, options, monitor),

@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::{output::Destination, tell};
+use super::output::{Destination, chosen};
 use crate::{
-    device::Chosen,
     error::Result,
     model::Model,
     picture::Picture,
@@ -48,10 +47,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     // What can fail is tried before the long part.
     let default = picture.default_output(&format!("{}x", options.scale));
     let target = arguments.destination.target(&arguments.input, default, size)?;
-    let device = Chosen::by_name(&arguments.device)?;
-    if let Some(note) = device.note() {
-        tell(&format!("note: {note}"));
-    }
+    let device = chosen(&arguments.device)?;
     target.fill(
         &picture,
         |monitor| restore::upscale(&picture, &model, &device, &options, monitor),

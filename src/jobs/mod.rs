@@ -24,7 +24,7 @@ use crate::{
     device::{Adapter, Chosen, adapters},
     error::{Error, Result},
     model::Model,
-    picture::{Format, Metadata, Picture, PictureWriter, formats::Header, pyramid::Pyramid},
+    picture::{Metadata, Picture, PictureWriter, formats::Header, pyramid::Pyramid},
     rect::Rect,
     restore::{
         Monitor, Mosaic, Patch, Progress, Receipt, Start, UpscaleOptions,
@@ -384,10 +384,7 @@ impl Reporter<'_> {
             }
             Job::Upscale { picture, model, device, options, focus } => {
                 let model = Model::find(&model)?;
-                let device = Chosen::by_name(&device)?;
-                if let Some(note) = device.note() {
-                    self.note(note);
-                }
+                let device = self.chosen(&device)?;
                 self.view = Some((focus, picture.size()));
                 let receipt = upscale(&picture, &model, &device, &options, self)?;
                 let target = free_name(&picture.default_output(&format!("{}x", options.scale)));
@@ -395,15 +392,7 @@ impl Reporter<'_> {
             }
             Job::Mend { picture, mask, fill, device, options } => {
                 let model = if fill == Fill::Texture { None } else { Model::mending() };
-                let device = if model.is_some() {
-                    let device = Chosen::by_name(&device)?;
-                    if let Some(note) = device.note() {
-                        self.note(note);
-                    }
-                    device
-                } else {
-                    Chosen::cpu()
-                };
+                let device = if model.is_some() { self.chosen(&device)? } else { Chosen::cpu() };
                 let (seed, device) = (0, &device);
                 let filler = match &model {
                     None => Filler::Texture { seed },
@@ -411,20 +400,18 @@ impl Reporter<'_> {
                     Some(model) => Filler::Network { model, device },
                 };
                 let receipt = mend(&picture, &mask, filler, options, self)?;
-                let target = free_name(&unchanged_elsewhere(picture.default_output("mended")));
+                let target = free_name(&picture.default_output_kept("mended"));
                 Ok(Outcome::Mended { receipt, target })
             }
             Job::Repaint { picture, mask, model, device, options, done, focus } => {
                 let model = Model::find(&model)?;
-                let device = Chosen::by_name(&device)?;
-                if let Some(note) = device.note() {
-                    self.note(note);
-                }
+                let device = self.chosen(&device)?;
                 self.view = Some((focus, picture.size()));
                 let receipt = repaint(&picture, mask.as_deref(), &model, &device, options, self)?;
-                let name = picture.default_output(done);
-                let name = if mask.is_some() { unchanged_elsewhere(name) } else { name };
-                let target = free_name(&name);
+                let target = free_name(&match mask {
+                    Some(_) => picture.default_output_kept(done),
+                    None => picture.default_output(done),
+                });
                 Ok(Outcome::Upscaled { receipt, target })
             }
             Job::Adopt { picture, result } => {
@@ -436,6 +423,15 @@ impl Reporter<'_> {
                 Ok(Outcome::Saved { next: free_name(&path), path: written })
             }
         }
+    }
+
+    /// A device by its name; what there is to know about it is told.
+    fn chosen(&mut self, name: &str) -> Result<Chosen> {
+        let device = Chosen::by_name(name)?;
+        if let Some(note) = device.note() {
+            self.note(note);
+        }
+        Ok(device)
     }
 
     fn send(&self, kind: EventKind) {
@@ -475,15 +471,6 @@ impl Monitor for Reporter<'_> {
     fn note(&mut self, note: &str) {
         self.send(EventKind::Note(note.to_owned()));
     }
-}
-
-/// A name whose format keeps every pixel: JPEG would change all of them.
-#[must_use]
-pub fn unchanged_elsewhere(mut name: PathBuf) -> PathBuf {
-    if Format::of_path(&name) == Some(Format::Jpeg) {
-        name.set_extension(Format::Png.extension());
-    }
-    name
 }
 
 fn opened(picture: Picture) -> Outcome {

@@ -139,6 +139,17 @@ impl Picture {
         source.with_file_name(name)
     }
 
+    /// As [`Self::default_output`], with an ending whose format keeps every pixel: JPEG would change
+    /// all of them.
+    #[must_use]
+    pub fn default_output_kept(&self, done: &str) -> PathBuf {
+        let mut name = self.default_output(done);
+        if Format::of_path(&name) == Some(Format::Jpeg) {
+            name.set_extension(Format::Png.extension());
+        }
+        name
+    }
+
     /// Width and height in pixels.
     #[must_use]
     pub fn size(&self) -> (u32, u32) {

@@ -82,8 +82,7 @@ pub fn evaluate(
     if scale == 0 {
         return Err(Error::Setting("a scale is 1 or more".to_owned()));
     }
-    let smallest = 2 * metric::shaved(scale) + metric::SMALLEST;
-    let smallest = perceptual.map_or(0, |_| features::SMALLEST).max(smallest);
+    let smallest = smallest(scale, perceptual);
     let files = pictures_in(originals)?;
     let mut pictures = Vec::new();
     for (index, file) in files.iter().enumerate() {
@@ -102,8 +101,7 @@ pub fn evaluate(
             Source::Made(make) => make(&original, index)?,
         };
         let figures = |result: &RgbImage| -> Result<Figures> {
-            let distance = perceptual.map(|by| by.distance(result, &original)).transpose()?;
-            Ok(Figures { distance, ..Figures::of(result, &original, mask.as_ref(), scale) })
+            figures_of(result, &original, mask.as_ref(), scale, perceptual)
         };
         let row = Row {
             name: file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
@@ -120,6 +118,28 @@ pub fn evaluate(
     };
     let distance_name = perceptual.map(|perceptual| perceptual.name().to_owned());
     Ok(Evaluation { mean: model, bicubic, pictures, distance_name })
+}
+
+/// Side of the smallest picture that can be scored.
+#[must_use]
+pub fn smallest(scale: u32, perceptual: Option<&Perceptual>) -> u32 {
+    let smallest = 2 * metric::shaved(scale) + metric::SMALLEST;
+    perceptual.map_or(0, |_| features::SMALLEST).max(smallest)
+}
+
+/// All figures of a result whose original is known, of the same size.
+///
+/// # Errors
+/// As [`Perceptual::distance`].
+pub fn figures_of(
+    result: &RgbImage,
+    original: &RgbImage,
+    mask: Option<&GrayImage>,
+    scale: u32,
+    perceptual: Option<&Perceptual>,
+) -> Result<Figures> {
+    let distance = perceptual.map(|by| by.distance(result, original)).transpose()?;
+    Ok(Figures { distance, ..Figures::of(result, original, mask, scale) })
 }
 
 /// The small picture of the same name in `folder`.

@@ -15,7 +15,7 @@ use super::{
     repaint::check_mask,
     texture::{self, Hole},
     tiled::{self, Engine, Task},
-    upscale::{bleed, check_channels},
+    upscale::bleed,
 };
 use crate::{
     device::Chosen,
@@ -108,6 +108,19 @@ pub struct MendReceipt {
     pub changed_outside: u64,
     /// From the first region to the last.
     pub seconds: f64,
+}
+
+impl MendReceipt {
+    /// What was done, for people.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let Self { regions, filler, changed_outside, .. } = self;
+        let noun = if *regions == 1 { "region" } else { "regions" };
+        let filler = if filler.is_empty() { "nothing" } else { filler };
+        format!(
+            "{regions} {noun} filled by {filler}, {changed_outside} pixels changed outside the mask"
+        )
+    }
 }
 
 /// Fills the pixels where `mask`, of the picture's size, is not black; the result leaves through
@@ -338,16 +351,9 @@ impl<'a> Job<'a> {
     ) -> Result<[Vec<f32>; 3]> {
         self.used[0] = true;
         if self.network.is_none() {
-            let network = model.on(device.burn())?;
-            check_channels(&*network, model)?;
-            self.kernels = Some(network.kernels());
-            self.network = Some(Engine {
-                network,
-                device: device.burn().clone(),
-                model: model.name(),
-                on_cpu: Box::new(|| model.on(&Chosen::cpu().burn().clone())),
-                failures: 0,
-            });
+            let engine = Engine::new(model, device)?;
+            self.kernels = Some(engine.network.kernels());
+            self.network = Some(engine);
         }
         let Some(engine) = &mut self.network else { unreachable!("it was made above") };
         let hides = self.options.hides;
@@ -355,13 +361,10 @@ impl<'a> Job<'a> {
         let source = hidden.as_ref().unwrap_or(&window.pixels);
         let Rect { width, height, .. } = window.area;
         let task = Task {
-            source,
             marked: Some(if hides { source } else { &window.pixels }),
             mask: Some(&window.marks),
             wanted: Some(&window.shares),
-            output: (width, height),
-            tile: device.default_tile(),
-            balanced: !device.tunes_kernels(),
+            ..Task::over(source, (width, height), None, device, &*engine.network)
         };
         let tiles = tiled::tiles(&task, &*engine.network)?;
         let mut planes = [0; 3].map(|_| vec![0.0; window.area.area() as usize]);

@@ -10,7 +10,7 @@ use super::{
     Monitor, Patch, Receipt, Start,
     blend::{Layer, blend},
     tiled::{self, Engine, Task},
-    upscale::{bleed, check_channels},
+    upscale::bleed,
 };
 use crate::{
     device::Chosen,
@@ -60,21 +60,11 @@ pub fn repaint(
         check_mask(mask, size)?;
     }
     let bled = bleed(&picture.pixels);
-    let network = model.on(device.burn())?;
-    check_channels(&*network, model)?;
-    let mut task = Task {
-        source: bled.as_ref().unwrap_or(&picture.pixels),
-        mask: None,
-        marked: None,
-        wanted: mask,
-        output: size,
-        tile: options.tile.unwrap_or_else(|| device.default_tile()),
-        balanced: options.tile.is_none() && !device.tunes_kernels(),
-    };
-    if options.tile.is_none() {
-        task.tile = task.tile.max(tiled::smallest_tile(&task, &*network));
-    }
-    let tiles = tiled::tiles(&task, &*network)?;
+    let mut engine = Engine::new(model, device)?;
+    let network = &*engine.network;
+    let source = bled.as_ref().unwrap_or(&picture.pixels);
+    let task = Task { wanted: mask, ..Task::over(source, size, options.tile, device, network) };
+    let tiles = tiled::tiles(&task, network)?;
     let (count, kernels) = (tiles.len(), network.kernels());
     monitor.start(&Start {
         size,
@@ -82,13 +72,6 @@ pub fn repaint(
         device: device.name().to_owned(),
         tiles: count,
     })?;
-    let mut engine = Engine {
-        network,
-        device: device.burn().clone(),
-        model: model.name(),
-        on_cpu: Box::new(|| model.on(&Chosen::cpu().burn().clone())),
-        failures: 0,
-    };
     tiled::run(&task, &mut engine, tiles, monitor, &mut |answer, monitor| {
         let Rect { x, y, width, height } = answer.area;
         let mut pixels = picture.pixels.crop_imm(x, y, width, height);
@@ -109,17 +92,7 @@ pub fn repaint(
         }
         monitor.patch(Patch { area: answer.area, pixels })
     })?;
-    let seconds = begin.elapsed().as_secs_f64();
-    Ok(Receipt {
-        input_size: size,
-        output_size: size,
-        model: model.name().to_owned(),
-        device: device.name().to_owned(),
-        kernels,
-        tiles: count,
-        seconds,
-        megapixels_per_second: f64::from(size.0) * f64::from(size.1) / 1e6 / seconds,
-    })
+    Ok(Receipt::new(begin, [size, size], model, device, kernels, count))
 }
 
 /// That a mask is as large as its picture.

@@ -19,7 +19,9 @@ use super::{
     plan::{self, Tile},
 };
 use crate::{
+    device::Chosen,
     error::{Error, Result},
+    model::Model,
     net::{Generator, Reach},
     picture::resample::Resampler,
     rect::Rect,
@@ -74,6 +76,56 @@ pub struct Task<'a> {
     pub balanced: bool,
 }
 
+impl<'a> Engine<'a> {
+    /// A model on a device.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if it does not work on colours, or as [`Model::on`].
+    pub fn new(model: &'a Model, device: &Chosen) -> Result<Self> {
+        let network = model.on(device.burn())?;
+        if network.channels() != 3 {
+            return Err(Error::Model {
+                name: model.name().to_owned(),
+                reason: format!("it works on {} channels instead of 3", network.channels()),
+            });
+        }
+        Ok(Self {
+            network,
+            device: device.burn().clone(),
+            model: model.name(),
+            on_cpu: Box::new(|| model.on(Chosen::cpu().burn())),
+            failures: 0,
+        })
+    }
+}
+
+impl<'a> Task<'a> {
+    /// A picture without a mask, in tiles of this side or of one that suits the device.
+    #[must_use]
+    pub fn over(
+        source: &'a DynamicImage,
+        output: (u32, u32),
+        tile: Option<u32>,
+        device: &Chosen,
+        network: &dyn Generator,
+    ) -> Self {
+        let mut task = Self {
+            source,
+            mask: None,
+            marked: None,
+            wanted: None,
+            output,
+            tile: tile.unwrap_or_else(|| device.default_tile()),
+            balanced: tile.is_none() && !device.tunes_kernels(),
+        };
+        if tile.is_none() {
+            // Shrinking a lot reaches far: then the default gives way.
+            task.tile = task.tile.max(smallest_tile(&task, network));
+        }
+        task
+    }
+}
+
 /// A finished area: three planes of floats in 0..=1.
 pub struct Area {
     /// In pixels of the result.
@@ -108,8 +160,7 @@ pub fn tiles(task: &Task<'_>, network: &dyn Generator) -> Result<Vec<Tile>> {
 }
 
 /// The smallest tile that this task can be cut into.
-#[must_use]
-pub fn smallest_tile(task: &Task<'_>, network: &dyn Generator) -> u32 {
+fn smallest_tile(task: &Task<'_>, network: &dyn Generator) -> u32 {
     plan::smallest_tile(margin(task, network), network.grid())
 }
 
@@ -573,19 +624,15 @@ mod tests {
         .into()
     }
 
+    fn plain(source: &DynamicImage, output: (u32, u32), tile: u32) -> Task<'_> {
+        Task { source, mask: None, marked: None, wanted: None, output, tile, balanced: false }
+    }
+
     /// Runs the stub and puts the red plane together.
     fn red(stub: &Stub, cpu: &Stub, tile: u32) -> (Result<Vec<f32>>, Vec<String>, u32) {
         let source = picture();
         let output = (source.width() * 2, source.height() * 2);
-        let task = Task {
-            source: &source,
-            mask: None,
-            marked: None,
-            wanted: None,
-            output,
-            tile,
-            balanced: false,
-        };
+        let task = plain(&source, output, tile);
         let calls = Rc::new(Cell::new(0));
         let counted = calls.clone();
         let on_cpu = move || -> Result<Box<dyn Generator>> {
@@ -639,15 +686,7 @@ mod tests {
                 Some((0..length).map(|i| (i as f32 * 1.3).sin() * 0.2).collect())
             });
             let output = (source.width(), source.height());
-            let task = Task {
-                source: &source,
-                mask: None,
-                marked: None,
-                wanted: None,
-                output,
-                tile,
-                balanced: true,
-            };
+            let task = Task { balanced: true, ..plain(&source, output, tile) };
             let tiles = tiles(&task, &network).unwrap();
             let (count, mut whole) = (tiles.len(), vec![f32::NAN; (149 * 107) as usize]);
             let on_cpu = || -> Result<Box<dyn Generator>> { unreachable!("no tile fails") };
@@ -704,15 +743,7 @@ mod tests {
         let whole = red(&SOUND, &SOUND, 200).0.unwrap();
         let far = Stub { reach: Reach::Whole, ..SOUND };
         let source: DynamicImage = picture();
-        let task = Task {
-            source: &source,
-            mask: None,
-            marked: None,
-            wanted: None,
-            output: (300, 220),
-            tile: 64,
-            balanced: false,
-        };
+        let task = plain(&source, (300, 220), 64);
         assert_eq!(tiles(&task, &far).unwrap().len(), 1, "a small picture is run whole");
 
         let tiles = plan::plan(150, 110, (64, 64), 8, 1);
@@ -743,15 +774,7 @@ mod tests {
     fn windows_that_overlap_more_than_their_neighbours_leave_no_bright_band() {
         // The last window of 64 begins where both before it still go on.
         let source: DynamicImage = RgbImage::from_pixel(163, 120, image::Rgb([128; 3])).into();
-        let task = Task {
-            source: &source,
-            mask: None,
-            marked: None,
-            wanted: None,
-            output: (326, 240),
-            tile: 64,
-            balanced: false,
-        };
+        let task = plain(&source, (326, 240), 64);
         let on_cpu = || -> Result<Box<dyn Generator>> { Ok(Box::new(SOUND)) };
         let mut engine = Engine {
             network: Box::new(Stub { reach: Reach::Whole, ..SOUND }),
@@ -787,15 +810,7 @@ mod tests {
     #[test]
     fn a_tile_smaller_than_the_halo_is_refused() {
         let source = picture();
-        let task = Task {
-            source: &source,
-            mask: None,
-            marked: None,
-            wanted: None,
-            output: (300, 220),
-            tile: 16,
-            balanced: false,
-        };
+        let task = plain(&source, (300, 220), 16);
         assert!(matches!(tiles(&task, &SOUND), Err(Error::Setting(_))));
     }
 }

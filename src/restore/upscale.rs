@@ -13,7 +13,6 @@ use crate::{
     device::Chosen,
     error::{Error, Result},
     model::Model,
-    net::Generator,
     picture::{Picture, resample::Resampler},
     rect::Rect,
 };
@@ -81,6 +80,31 @@ pub struct Receipt {
     pub megapixels_per_second: f64,
 }
 
+impl Receipt {
+    /// Of what was begun at a time and is done now, from and to pictures of these sizes.
+    pub(super) fn new(
+        begin: Instant,
+        [input_size, output_size]: [(u32, u32); 2],
+        model: &Model,
+        device: &Chosen,
+        kernels: String,
+        tiles: usize,
+    ) -> Self {
+        let seconds = begin.elapsed().as_secs_f64();
+        let megapixels = f64::from(output_size.0) * f64::from(output_size.1) / 1e6;
+        Self {
+            input_size,
+            output_size,
+            model: model.name().to_owned(),
+            device: device.name().to_owned(),
+            kernels,
+            tiles,
+            seconds,
+            megapixels_per_second: megapixels / seconds,
+        }
+    }
+}
+
 /// Enlarges `picture`; the result leaves through [`Monitor::patch`].
 ///
 /// 8 bit stays 8 bit and 16 stays 16, grey stays grey. Alpha is enlarged apart
@@ -108,23 +132,12 @@ pub fn upscale(
     let output = options.output_size(input, model)?;
     let color = picture.pixels.color();
     let bled = bleed(&picture.pixels);
-    let network = model.on(device.burn())?;
-    let mut task = Task {
-        source: bled.as_ref().unwrap_or(&picture.pixels),
-        mask: None,
-        marked: None,
-        wanted: None,
-        output,
-        tile: options.tile.unwrap_or_else(|| device.default_tile()),
-        balanced: options.tile.is_none() && !device.tunes_kernels(),
-    };
-    if options.tile.is_none() {
-        // Shrinking a lot reaches far: then the default gives way.
-        task.tile = task.tile.max(tiled::smallest_tile(&task, &*network));
-    }
-    check_channels(&*network, model)?;
+    let mut engine = Engine::new(model, device)?;
+    let network = &*engine.network;
+    let source = bled.as_ref().unwrap_or(&picture.pixels);
+    let task = Task::over(source, output, options.tile, device, network);
     let kernels = network.kernels();
-    let tiles = tiled::tiles(&task, &*network)?;
+    let tiles = tiled::tiles(&task, network)?;
     let count = tiles.len();
     monitor.start(&Start {
         size: output,
@@ -133,14 +146,6 @@ pub fn upscale(
         tiles: count,
     })?;
 
-    let cpu = || model.on(&Chosen::cpu().burn().clone());
-    let mut engine = Engine {
-        network,
-        device: device.burn().clone(),
-        model: model.name(),
-        on_cpu: Box::new(cpu),
-        failures: 0,
-    };
     let alpha = color.has_alpha().then(|| Resampler::new(input, output));
     tiled::run(&task, &mut engine, tiles, monitor, &mut |area, monitor| {
         let alpha = alpha
@@ -149,28 +154,7 @@ pub fn upscale(
         let pixels = pixels_of(&area, alpha.as_deref(), color);
         monitor.patch(Patch { area: area.area, pixels })
     })?;
-    let seconds = begin.elapsed().as_secs_f64();
-    Ok(Receipt {
-        input_size: input,
-        output_size: output,
-        model: model.name().to_owned(),
-        device: device.name().to_owned(),
-        kernels,
-        tiles: count,
-        seconds,
-        megapixels_per_second: f64::from(output.0) * f64::from(output.1) / 1e6 / seconds,
-    })
-}
-
-/// That a network works on colours.
-pub(super) fn check_channels(network: &dyn Generator, model: &Model) -> Result<()> {
-    if network.channels() == 3 {
-        return Ok(());
-    }
-    Err(Error::Model {
-        name: model.name().to_owned(),
-        reason: format!("it works on {} channels instead of 3", network.channels()),
-    })
+    Ok(Receipt::new(begin, [input, output], model, device, kernels, count))
 }
 
 /// The alpha of an area of the result, 0..=1.
