@@ -144,6 +144,9 @@ pub fn judged(answers: Tensor<2>, photographs: bool) -> Tensor<1> {
     -log_sigmoid(answers).mean()
 }
 
+/// Features are compared at 4 by 4 places in turn, so that pieces are this much smaller than answers.
+const FEATURE_SHIFT: usize = 3;
+
 /// Feature layers with their weights.
 type Layers = Vec<(Layer, f64)>;
 
@@ -198,17 +201,22 @@ impl Objective {
     pub(super) fn check(&self, side: u32) -> Result<()> {
         let layers = self.perceptual.iter().chain(&self.texture);
         match layers.map(|(layer, _)| layer.smallest()).max() {
-            Some(smallest) if side < smallest => Err(Error::Setting(format!(
-                "results of {side} pixels are too small for the features, which need {smallest}: \
-                 give a larger --crop (or --progressive)"
-            ))),
+            Some(smallest) if side < smallest + FEATURE_SHIFT as u32 => {
+                Err(Error::Setting(format!(
+                    "results of {side} pixels are too small for the features, which need {}: give \
+                     a larger --crop (or --progressive)",
+                    smallest + FEATURE_SHIFT as u32
+                )))
+            }
             _ => Ok(()),
         }
     }
 
-    /// The sum of all losses of an answer. `mask`: `[n, 1, h, w]`, 1 where it counts more.
+    /// The sum of all losses of an answer at a step. `mask`: `[n, 1, h, w]`, 1 where it counts
+    /// more.
     pub(super) fn of(
         &self,
+        step: u64,
         answer: &Tensor<4>,
         original: &Tensor<4>,
         mask: Option<Tensor<4>>,
@@ -222,7 +230,18 @@ impl Objective {
         if let Some(features) = &self.features
             && !(self.perceptual.is_empty() && self.texture.is_empty())
         {
-            sum = sum + self.compared(features, answer, original);
+            // Feature networks look at every second, fourth, ... pixel: a generator that always sees
+            // them on the same pixels learns to please those, and leaves a grid.
+            let places = FEATURE_SHIFT as u64 + 1;
+            let [down, across] = [(step % places) as usize, (step / places % places) as usize];
+            let moved = |picture: &Tensor<4>| {
+                let [_, _, height, width] = picture.dims();
+                picture
+                    .clone()
+                    .narrow(2, down, height - FEATURE_SHIFT)
+                    .narrow(3, across, width - FEATURE_SHIFT)
+            };
+            sum = sum + self.compared(features, moved(answer), moved(original));
         }
         if self.total_variation > 0.0 {
             sum = sum + total_variation(answer) * self.total_variation;
@@ -234,12 +253,13 @@ impl Objective {
     }
 
     /// The losses on features and textures.
-    fn compared(&self, features: &Features, answer: &Tensor<4>, original: &Tensor<4>) -> Tensor<1> {
+    fn compared(&self, features: &Features, answer: Tensor<4>, original: Tensor<4>) -> Tensor<1> {
         let both = || self.perceptual.iter().chain(&self.texture);
         let layers: Vec<Layer> = both().map(|(layer, _)| *layer).collect();
-        let ours = features.forward(answer.clone(), &layers);
-        let theirs = features.forward(original.clone(), &layers);
-        let mut sum = Tensor::zeros([1], &answer.device());
+        let device = answer.device();
+        let ours = features.forward(answer, &layers);
+        let theirs = features.forward(original, &layers);
+        let mut sum = Tensor::zeros([1], &device);
         for (index, ((layer, weight), (ours, theirs))) in
             both().zip(ours.into_iter().zip(theirs)).enumerate()
         {
@@ -325,7 +345,7 @@ mod tests {
         {
             let options = TrainOptions { mask_weight: weight, ..TrainOptions::default() };
             let objective = Objective::new(&options, None).unwrap();
-            close(objective.of(&x, &y, Some(mask.clone()), None), expected);
+            close(objective.of(0, &x, &y, Some(mask.clone()), None), expected);
         }
     }
 

@@ -477,7 +477,7 @@ impl Trainer {
         let judge = self.discriminator.as_ref();
         let judge = judge.map(|judge| slots::frozen_but(judge.network.clone(), |_| false));
         let objective = &self.comparison.objective;
-        let loss = objective.of(&answer, &large, mask, judge.as_ref());
+        let loss = objective.of(self.step, &answer, &large, mask, judge.as_ref());
         let value = f64::from(loss.clone().into_scalar::<f32>());
         if !value.is_finite() {
             return (value, [None, None]);
