@@ -162,7 +162,7 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// No shipped model has this name and no file is there either.
+    /// No model has this name and no file is there either.
     #[error("there is no model and no model file called {name}")]
     ModelUnknown {
         /// As the user gave it.
@@ -269,7 +269,7 @@ impl Error {
             Self::DiskFull { .. } => "free some space or choose another drive".into(),
             Self::NameTooLong { .. } => "choose a shorter one with -o".into(),
             Self::Write { .. } => "choose a folder that you may write to".into(),
-            Self::ModelUnknown { known, .. } => format!("shipped models: {known}"),
+            Self::ModelUnknown { known, .. } => format!("there are {known}"),
             Self::Model { .. } => "get the file again, or choose another model".into(),
             Self::DeviceUnknown { .. } => "see `pixmend devices` for the names".into(),
             Self::Device { .. } => "use --device cpu, which always works".into(),

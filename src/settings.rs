@@ -19,6 +19,8 @@ use crate::error::{Error, Result};
 pub struct Settings {
     /// Name of the model, or path of a model file.
     pub model: String,
+    /// The same for the model that cleans.
+    pub cleaning_model: String,
     /// `auto`, `gpu`, `cpu` or the name of an adapter.
     pub device: String,
     /// Dark colours instead of light ones.
@@ -31,6 +33,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             model: DEFAULT_MODEL.to_owned(),
+            cleaning_model: CLEANING_MODEL.to_owned(),
             device: "auto".to_owned(),
             dark: true,
             sharp_pixels: false,

@@ -5,6 +5,7 @@ mod bad_input;
 mod cli;
 mod engine;
 mod formats;
+mod importing;
 mod layering;
 mod models;
 mod reference;

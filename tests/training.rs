@@ -382,7 +382,7 @@ fn unet(batch_norm: bool, mask: bool) -> NetworkConfig {
     })
 }
 
-fn trainer(photos: &Path, config: NetworkConfig, options: &TrainOptions) -> Trainer {
+fn trainer(photos: &Path, config: &NetworkConfig, options: &TrainOptions) -> Trainer {
     let base = Trainer::fresh(config, options.seed).unwrap();
     let photos = [photos.to_owned()];
     Trainer::new(&photos, base, options.clone(), Chosen::cpu()).unwrap()
@@ -438,7 +438,7 @@ fn every_kind_of_run_goes_on_as_it_would_have() {
         (unet(false, false), damage),
         (NetworkConfig::EnhanceNet(enhance), small()),
     ] {
-        let mut whole = trainer(&photos, config, &options);
+        let mut whole = trainer(&photos, &config, &options);
         let checkpoint = folder.path().join("run.checkpoint");
         for _ in 0..6 {
             whole.step().unwrap();
@@ -468,7 +468,7 @@ fn every_kind_of_run_goes_on_as_it_would_have() {
 fn every_option_changes_what_is_learnt() {
     let folder = tempfile::tempdir().unwrap();
     let photos = photos(folder.path(), 6);
-    let base = Trainer::fresh(unet(false, false), 0).unwrap();
+    let base = Trainer::fresh(&unet(false, false), 0).unwrap();
     let plain = || TrainOptions { degradation: "damage".to_owned(), crop: 32, ..small() };
     let losses = |options: TrainOptions| -> Vec<f64> {
         let photos = [photos.clone()];
@@ -482,6 +482,7 @@ fn every_option_changes_what_is_learnt() {
         TrainOptions { mask_weight: 5.0, ..plain() },
         TrainOptions { pixel_weight: 2.0, ..plain() },
         TrainOptions { total_variation: 0.1, ..plain() },
+        TrainOptions { grid: 1.0, ..plain() },
         TrainOptions { adversarial: 0.1, discriminator_channels: 4, ..plain() },
         TrainOptions { warp: 1.0, ..plain() },
         TrainOptions { progressive: stages(), ..plain() },
@@ -503,7 +504,7 @@ fn what_cannot_learn_is_refused_in_words() {
     let folder = tempfile::tempdir().unwrap();
     let photos = photos(folder.path(), 6);
     let refused = |config: NetworkConfig, options: TrainOptions, word: &str| {
-        let base = Trainer::fresh(config, 0).unwrap();
+        let base = Trainer::fresh(&config, 0).unwrap();
         let error = Trainer::new(std::slice::from_ref(&photos), base, options, Chosen::cpu());
         let error = error.err().unwrap().to_string();
         assert!(error.contains(word), "{error}");
@@ -513,7 +514,7 @@ fn what_cannot_learn_is_refused_in_words() {
     let tiny = TrainOptions { adversarial: 1.0, crop: 8, ..small() };
     refused(unet(false, false), tiny, "16 pixels");
     let bad = UnetConfig { scale: 4, mask: true, ..UnetConfig::small() };
-    let error = Trainer::fresh(NetworkConfig::Unet(bad), 0).unwrap_err();
+    let error = Trainer::fresh(&NetworkConfig::Unet(bad), 0).unwrap_err();
     assert!(error.to_string().contains("does not enlarge"), "{error}");
 
     // What is said of a fresh network is for a fresh network.
@@ -529,7 +530,7 @@ fn frozen_layers_stay_and_learn_later() {
     let folder = tempfile::tempdir().unwrap();
     let photos = photos(folder.path(), 6);
     let options = TrainOptions { freeze: 4, ..small() };
-    let mut trainer = trainer(&photos, residual(false), &options);
+    let mut trainer = trainer(&photos, &residual(false), &options);
     let begin = weights(trainer.best_model());
     let mut changed_after = |steps: u64| -> Vec<String> {
         while trainer.done() < steps {
@@ -594,7 +595,7 @@ fn half_precision_learns_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let photos = photos(folder.path(), 6);
     // Drawn once: threads of other tests draw from the same source.
-    let base = Trainer::fresh(residual(false), 0).unwrap();
+    let base = Trainer::fresh(&residual(false), 0).unwrap();
     let losses = |precision| -> Vec<f64> {
         let options = TrainOptions { precision, ..small() };
         let photos = [photos.clone()];
@@ -610,7 +611,7 @@ fn half_precision_learns_the_same() {
         }
     }
     let options = TrainOptions { precision: Precision::F16, ..small() };
-    let base = Trainer::fresh(residual(true), 0).unwrap();
+    let base = Trainer::fresh(&residual(true), 0).unwrap();
     let refused = Trainer::new(&[photos], base, options, Chosen::cpu()).err().unwrap();
     assert!(refused.to_string().contains("--precision"), "{refused}");
 }

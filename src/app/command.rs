@@ -14,6 +14,8 @@ pub enum Command {
     Paste,
     /// Open the picture that comes with the program.
     OpenSample,
+    /// Choose model files of others in a dialog.
+    AddModel,
     /// Enlarge the photo.
     Upscale,
     /// Enlarge or repair the photo.
@@ -74,10 +76,11 @@ pub enum Command {
 
 impl Command {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::Open,
         Self::Paste,
         Self::OpenSample,
+        Self::AddModel,
         Self::Upscale,
         Self::SwitchTask,
         Self::Fill,
@@ -115,7 +118,8 @@ impl Command {
             Self::Open => "Open…",
             Self::Paste => "Paste",
             Self::OpenSample => "Try the sample photo",
-            Self::Upscale => "Upscale 4×",
+            Self::AddModel => "Add models…",
+            Self::Upscale => "Upscale the photo",
             Self::SwitchTask => "Upscale or repair",
             Self::Fill => "Fill",
             Self::Clean => "Clean",
@@ -153,6 +157,7 @@ impl Command {
             Self::Open => "Choose a photo; you can also drop one on the window",
             Self::Paste => "Take a picture from the clipboard",
             Self::OpenSample => "Open the picture that comes with Pixmend",
+            Self::AddModel => "Models of others: .pth, .safetensors or ncnn files (or drop them on the window)",
             Self::Upscale => "Enlarge the photo four times, starting with what you look at",
             Self::SwitchTask => "Switch between enlarging and repairing",
             Self::Fill => "Fill what is marked; nothing else changes",
@@ -196,7 +201,12 @@ impl Command {
         match self {
             Self::Open => vec![command(Key::O)],
             // The system turns Ctrl+V into an event of its own.
-            Self::Paste | Self::OpenSample | Self::Theme | Self::Clean | Self::Adopt => vec![],
+            Self::Paste
+            | Self::OpenSample
+            | Self::AddModel
+            | Self::Theme
+            | Self::Clean
+            | Self::Adopt => vec![],
             Self::SwitchTask => vec![plain(Key::R)],
             Self::Fill => vec![plain(Key::Enter)],
             Self::Undo => vec![command(Key::Z)],
@@ -245,6 +255,7 @@ impl Command {
     pub fn is_enabled(self, app: &App) -> bool {
         match self {
             Self::Open | Self::OpenSample | Self::Theme | Self::Help | Self::Quit => true,
+            Self::AddModel => app.importing.is_none(),
             Self::Paste => false,
             Self::Upscale => app.can_upscale(),
             Self::SwitchTask => app.has_photo(),

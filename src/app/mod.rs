@@ -11,13 +11,16 @@ use crate::{
     error::{Error, Result},
     jobs::{Event, EventKind, Job, JobHandle, Outcome, Workers},
     mask,
-    model::Model,
+    model::{
+        Model,
+        library::{About, is_model_file},
+    },
     picture::{Format, Picture},
     rect::Rect,
     restore::{
         Mosaic, Progress, Receipt, UpscaleOptions, mend::MendReceipt, repaint::RepaintOptions,
     },
-    settings::{CLEANING_MODEL, Settings},
+    settings::Settings,
 };
 
 mod command;
@@ -137,6 +140,10 @@ pub struct App {
     sample: egui::TextureHandle,
     /// Names for the list of devices.
     adapters: Vec<String>,
+    /// For the lists of models.
+    models: Vec<About>,
+    /// Models are being added.
+    importing: Option<JobHandle>,
     viewer: Viewer,
     settings: Settings,
     settings_path: Option<PathBuf>,
@@ -151,6 +158,7 @@ pub struct App {
 enum Answer {
     Open(PathBuf),
     SaveAs(PathBuf),
+    AddModels(Vec<PathBuf>),
 }
 
 /// Opens the window and stays until it is closed.
@@ -214,6 +222,8 @@ impl App {
             fills_by_network: Model::mending().is_some(),
             sample: sample_texture(&ctx)?,
             adapters: Vec::new(),
+            models: Vec::new(),
+            importing: None,
             viewer: Viewer::new(cc.wgpu_render_state.as_ref()),
             settings: Settings::default(),
             settings_path: setup.settings,
@@ -231,6 +241,7 @@ impl App {
         app.viewer.sharp_pixels = app.settings.sharp_pixels;
         theme::apply(&ctx, app.settings.dark);
         app.workers.submit(Job::ListDevices);
+        app.workers.submit(Job::ListModels);
         if let Some(photo) = setup.photo {
             app.open(photo);
         }
@@ -375,6 +386,7 @@ impl App {
             Command::Open => self.ask_what_to_open(ctx),
             // Arrives as an event with the picture.
             Command::Paste => {}
+            Command::AddModel => self.ask_which_models(ctx),
             Command::OpenSample => {
                 self.begin_opening(Job::OpenBytes { name: "sample.png".to_owned(), bytes: SAMPLE });
             }
@@ -458,7 +470,51 @@ impl App {
         }
     }
 
+    /// How many times the chosen model enlarges; 4 until the list of models is there.
+    fn scale(&self) -> u32 {
+        let chosen = |model: &&About| model.name == self.settings.model;
+        self.models.iter().find(chosen).map_or(4, |model| model.scale)
+    }
+
+    /// Adds models of others; what is chosen of them follows when they are there.
+    fn import(&mut self, paths: Vec<PathBuf>) {
+        self.importing = Some(self.workers.submit(Job::Import(paths)));
+    }
+
+    /// Removes a model that the user added; what it was chosen for goes back to the default.
+    fn remove_model(&mut self, name: String) {
+        let defaults = Settings::default();
+        if self.settings.model == name {
+            self.settings.model = defaults.model;
+        }
+        if self.settings.cleaning_model == name {
+            self.settings.cleaning_model = defaults.cleaning_model;
+        }
+        self.keep_settings();
+        self.workers.submit(Job::Remove(name));
+    }
+
+    /// Takes a new list of models; one that was just added is chosen for its job.
+    fn receive_models(&mut self, all: Vec<About>, added: &[String], ctx: &Context) {
+        self.models = all;
+        let about = |name: &&String| self.models.iter().find(|model| model.name == **name);
+        let Some(new) = added.last().as_ref().and_then(about).cloned() else { return };
+        let text = match (added.len(), new.scale) {
+            (1, 1) => format!("added {}: {}, keeps the size", new.name, new.architecture),
+            (1, scale) => format!("added {}: {}, enlarges {scale}×", new.name, new.architecture),
+            (count, _) => format!("added {count} models"),
+        };
+        self.toasts.news(ctx, text);
+        match (new.takes_mask, new.scale) {
+            (true, _) => {}
+            (false, 1) => self.settings.cleaning_model = new.name,
+            (false, _) => self.settings.model = new.name,
+        }
+        self.keep_settings();
+    }
+
     fn upscale(&mut self) {
+        let scale = self.scale();
         let Some(document) = &mut self.document else {
             return;
         };
@@ -468,7 +524,7 @@ impl App {
             picture: document.picture.clone(),
             model: self.settings.model.clone(),
             device: self.settings.device.clone(),
-            options: UpscaleOptions::default(),
+            options: UpscaleOptions { scale: f64::from(scale), tile: None },
             focus: self.viewer.focus(),
         });
         self.running = Some(Running::new(handle, Made::Upscale));
@@ -503,7 +559,7 @@ impl App {
         let handle = self.workers.submit(Job::Repaint {
             picture: document.picture.clone(),
             mask: (mask::count(mask) > 0).then(|| Arc::new(mask.clone())),
-            model: CLEANING_MODEL.to_owned(),
+            model: self.settings.cleaning_model.clone(),
             device: self.settings.device.clone(),
             options: RepaintOptions { strength: self.strength, tile: None, keeps_luma: false },
             done: "clean",
@@ -582,14 +638,13 @@ impl App {
     fn ask(
         &self,
         ctx: &Context,
-        dialog: impl Future<Output = Option<rfd::FileHandle>> + Send + 'static,
-        answer: fn(PathBuf) -> Answer,
+        dialog: impl Future<Output = Option<Answer>> + Send + 'static,
     ) {
         let (answers, ctx) = (self.answers.0.clone(), ctx.clone());
         let asked = std::thread::Builder::new().name("dialog".to_owned()).spawn(move || {
-            if let Some(file) = pollster::block_on(dialog) {
+            if let Some(answer) = pollster::block_on(dialog) {
                 // Nobody waits for it once the window is closed.
-                let _sent = answers.send(answer(file.path().to_owned()));
+                let _sent = answers.send(answer);
                 ctx.request_repaint();
             }
         });
@@ -604,7 +659,18 @@ impl App {
             .set_title("Open a photo")
             .add_filter("Photos", &endings)
             .pick_file();
-        self.ask(ctx, dialog, Answer::Open);
+        self.ask(ctx, async { Some(Answer::Open(dialog.await?.path().to_owned())) });
+    }
+
+    fn ask_which_models(&self, ctx: &Context) {
+        let dialog = rfd::AsyncFileDialog::new()
+            .set_title("Add models")
+            .add_filter("Models", &["pth", "pt", "ckpt", "safetensors", "param", "bin"])
+            .pick_files();
+        self.ask(ctx, async {
+            let files = dialog.await?.iter().map(|file| file.path().to_owned()).collect();
+            Some(Answer::AddModels(files))
+        });
     }
 
     fn ask_where_to_save(&self, ctx: &Context) {
@@ -620,7 +686,8 @@ impl App {
                 dialog = dialog.set_file_name(name.to_string_lossy());
             }
         }
-        self.ask(ctx, dialog.save_file(), Answer::SaveAs);
+        let dialog = dialog.save_file();
+        self.ask(ctx, async { Some(Answer::SaveAs(dialog.await?.path().to_owned())) });
     }
 
     fn receive(&mut self, ctx: &Context) {
@@ -629,6 +696,7 @@ impl App {
             match answer {
                 Answer::Open(path) => self.open(path),
                 Answer::SaveAs(path) => self.save(path),
+                Answer::AddModels(paths) => self.import(paths),
             }
         }
         let events: Vec<Event> = self.workers.events().collect();
@@ -713,6 +781,10 @@ impl App {
                 }
             }
             EventKind::Finished(Outcome::Devices(names)) => self.adapters = names,
+            EventKind::Finished(Outcome::Models { all, added }) => {
+                self.importing = None;
+                self.receive_models(all, &added, ctx);
+            }
             EventKind::Failed(error) => {
                 if opening {
                     self.opening = None;
@@ -723,6 +795,9 @@ impl App {
                 }
                 if is(self.saving.as_ref()) {
                     self.saving = None;
+                }
+                if is(self.importing.as_ref()) {
+                    self.importing = None;
                 }
                 self.toasts.failure(&error);
             }
@@ -768,7 +843,8 @@ impl App {
     /// Files and pictures that come from outside.
     fn receive_input(&mut self, ctx: &Context) {
         let (dropped, pasted) = ctx.input(|input| {
-            let dropped = input.raw.dropped_files.first().map(|file| file.path().to_owned());
+            let dropped = input.raw.dropped_files.iter().map(|file| file.path().to_owned());
+            let dropped: Vec<PathBuf> = dropped.collect();
             let pasted = input.events.iter().find_map(|event| match event {
                 egui::Event::PasteImage(image) => Some(image.clone()),
                 _ => None,
@@ -778,9 +854,13 @@ impl App {
                 egui::Event::Paste(text) => Some(PathBuf::from(text.trim())),
                 _ => None,
             });
-            (dropped.or(path.filter(|path| path.is_absolute())), pasted)
+            let path = path.filter(|path| path.is_absolute());
+            (if dropped.is_empty() { Vec::from_iter(path) } else { dropped }, pasted)
         });
-        if let Some(path) = dropped {
+        let is_models = |path: &PathBuf| is_model_file(path) || path.is_dir();
+        if dropped.first().is_some_and(is_models) {
+            self.import(dropped);
+        } else if let Some(path) = dropped.into_iter().next() {
             self.open(path);
         } else if let Some(image) = pasted {
             let [width, height] = image.size;

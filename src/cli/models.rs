@@ -4,8 +4,16 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::{print_json, print_line};
-use crate::{error::Result, model::Model, net::NetworkConfig, settings::Existing};
+use super::{print_json, print_line, tell};
+use crate::{
+    error::{Error, Result},
+    model::{
+        Model,
+        library::{self, About},
+    },
+    net::NetworkConfig,
+    settings::Existing,
+};
 
 /// Arguments of `pixmend models`.
 #[derive(Debug, clap::Subcommand)]
@@ -16,9 +24,28 @@ pub enum Arguments {
         #[arg(long)]
         json: bool,
     },
+    /// Add models of others (.pth, .safetensors, ncnn), which can then be named
+    ///
+    /// Each is checked, tried on a small picture, and kept in the folder of the program.
+    Import {
+        /// Model files, or folders of them; either file of an ncnn model
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+        /// Replace models of the same names
+        #[arg(long)]
+        overwrite: bool,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove a model that was added
+    Remove {
+        /// Its name
+        name: String,
+    },
     /// Say what a model is
     Show {
-        /// Name of a shipped model, or a model file
+        /// Name of a model, or a model file
         #[arg(value_name = "NAME|FILE")]
         model: String,
         /// Print one JSON object
@@ -27,7 +54,7 @@ pub enum Arguments {
     },
     /// Write a model to a file
     Export {
-        /// Name of a shipped model, or a model file
+        /// Name of a model, or a model file
         #[arg(value_name = "NAME|FILE")]
         model: String,
         /// The file
@@ -48,55 +75,67 @@ struct Listing {
 }
 
 #[derive(Serialize)]
-struct About {
-    name: String,
-    /// Output size over input size.
-    scale: u32,
-    /// Whether it fills what a mask marks.
-    takes_mask: bool,
-    parameters: usize,
-    bytes: usize,
-    network: NetworkConfig,
+struct Shown<'a> {
+    #[serde(flatten)]
+    about: About,
+    network: &'a NetworkConfig,
 }
 
-impl About {
-    fn of(model: &Model) -> Self {
-        Self {
-            name: model.name().to_owned(),
-            scale: model.scale(),
-            takes_mask: model.takes_mask(),
-            parameters: model.config().parameters(),
-            bytes: model.bytes().len(),
-            network: model.config(),
-        }
-    }
+fn line(about: &About) -> String {
+    let About { name, architecture, scale, takes_mask, parameters, bytes, .. } = about;
+    let job = match (scale, takes_mask) {
+        (_, true) => "fills a mask".to_owned(),
+        (1, _) => "keeps the size".to_owned(),
+        _ => format!("enlarges {scale}x"),
+    };
+    let mebibytes = *bytes as f64 / f64::from(1 << 20);
+    format!("{name}: {architecture}, {job}, {parameters} parameters, {mebibytes:.1} MiB")
+}
 
-    fn line(&self) -> String {
-        let Self { name, scale, takes_mask, parameters, bytes, .. } = self;
-        let job = match (scale, takes_mask) {
-            (_, true) => "fills a mask".to_owned(),
-            (1, _) => "keeps the size".to_owned(),
-            _ => format!("enlarges {scale}x"),
-        };
-        let mebibytes = *bytes as f64 / f64::from(1 << 20);
-        format!("{name}: {job}, {parameters} parameters, {mebibytes:.1} MiB")
+fn print_all(models: Vec<About>, json: bool) -> Result<()> {
+    if json {
+        return print_json(&Listing { models });
     }
+    models.iter().try_for_each(|model| print_line(&line(model)))
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     match arguments {
         Arguments::List { json } => {
-            let models: Result<Vec<About>> =
-                Model::shipped().map(|name| Ok(About::of(&Model::find(name)?))).collect();
-            let models = models?;
-            if *json {
-                return print_json(&Listing { models });
-            }
-            models.iter().try_for_each(|model| print_line(&model.line()))
+            let (models, broken) = library::list();
+            broken.iter().for_each(|error| tell(&error.sentence()));
+            print_all(models, *json)
         }
+        Arguments::Import { files, overwrite, json } => {
+            let existing = if *overwrite { Existing::Replace } else { Existing::Refuse };
+            // One that fails does not keep the others out.
+            let (mut added, mut failed) = (Vec::new(), None);
+            for file in library::model_files(files) {
+                match library::add(&file, existing) {
+                    Ok(model) => added.push(About::of(&model)),
+                    Err(error) => {
+                        if let Some(earlier) = failed.replace(error) {
+                            tell(&earlier.sentence());
+                        }
+                    }
+                }
+            }
+            match failed {
+                Some(error) => {
+                    print_all(added, *json)?;
+                    Err(error)
+                }
+                None if added.is_empty() => {
+                    Err(Error::Setting("there is no model file to import there".to_owned()))
+                }
+                None => print_all(added, *json),
+            }
+        }
+        Arguments::Remove { name } => library::remove(name),
         Arguments::Show { model, json } => {
-            let about = About::of(&Model::find(model)?);
-            if *json { print_json(&about) } else { print_line(&about.line()) }
+            let model = Model::find(model)?;
+            let shown = Shown { about: About::of(&model), network: model.config() };
+            if *json { print_json(&shown) } else { print_line(&line(&shown.about)) }
         }
         Arguments::Export { model, to, half, overwrite } => {
             let model = Model::find(model)?;

@@ -106,12 +106,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         let mut options = with_recipe(arguments)?;
         let base = match options.base.as_str() {
             "new" => {
-                let config = match options.network {
-                    Some(config) if !shaped(arguments) => config,
+                let config = match &options.network {
+                    Some(config) if !shaped(arguments) => config.clone(),
                     _ => fresh(arguments)?,
                 };
-                options.network = Some(config);
-                Trainer::fresh(config, options.seed)?
+                options.network = Some(config.clone());
+                Trainer::fresh(&config, options.seed)?
             }
             _ if shaped(arguments) => {
                 return Err(Error::Setting(

@@ -19,10 +19,10 @@ pub struct Arguments {
     input: PathBuf,
     #[command(flatten)]
     destination: Destination,
-    /// How many times larger
-    #[arg(long, default_value_t = 4.0)]
-    scale: f64,
-    /// Name of a shipped model, or a model file
+    /// How many times larger [default: what the model does]
+    #[arg(long)]
+    scale: Option<f64>,
+    /// Name of a model, or a model file
     #[arg(long, value_name = "NAME|FILE", default_value = DEFAULT_MODEL)]
     model: String,
     /// Ask the model eight times, for the picture turned and mirrored, and take the mean: slower,
@@ -41,7 +41,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let model = Model::find(&arguments.model)?;
     let model = if arguments.ensemble { model.as_ensemble()? } else { model };
     let picture = Picture::open(&arguments.input)?;
-    let options = UpscaleOptions { scale: arguments.scale, tile: arguments.tile };
+    let scale = arguments.scale.unwrap_or_else(|| f64::from(model.scale()));
+    let options = UpscaleOptions { scale, tile: arguments.tile };
     let size = options.output_size(picture.size(), &model)?;
 
     // What can fail is tried before the long part.

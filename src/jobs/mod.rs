@@ -23,7 +23,10 @@ use image::{DynamicImage, GrayImage};
 use crate::{
     device::{Adapter, Chosen, adapters},
     error::{Error, Result},
-    model::Model,
+    model::{
+        Model,
+        library::{self, About},
+    },
     picture::{Metadata, Picture, PictureWriter, formats::Header, pyramid::Pyramid},
     rect::Rect,
     restore::{
@@ -57,6 +60,12 @@ pub enum Job {
     OpenPixels(DynamicImage),
     /// Ask the drivers for the names of what networks can run on.
     ListDevices,
+    /// Ask which models there are.
+    ListModels,
+    /// Add models of others to the library: files and folders.
+    Import(Vec<PathBuf>),
+    /// Remove a model of the library.
+    Remove(String),
     /// Enlarge a picture.
     Upscale {
         /// The photo.
@@ -120,7 +129,10 @@ pub enum Job {
 
 impl Job {
     const fn needs_tensors(&self) -> bool {
-        matches!(self, Self::Upscale { .. } | Self::Mend { .. } | Self::Repaint { .. })
+        matches!(
+            self,
+            Self::Upscale { .. } | Self::Mend { .. } | Self::Repaint { .. } | Self::Import(_)
+        )
     }
 }
 
@@ -196,6 +208,13 @@ pub enum Outcome {
     },
     /// Names of adapters.
     Devices(Vec<String>),
+    /// The models that there are.
+    Models {
+        /// All of them.
+        all: Vec<About>,
+        /// Names of those that were just added.
+        added: Vec<String>,
+    },
 }
 
 /// The part of the source that the user sees, as the window last said.
@@ -382,6 +401,12 @@ impl Reporter<'_> {
                 names.dedup();
                 Ok(Outcome::Devices(names))
             }
+            Job::ListModels => Ok(self.models(Vec::new())),
+            Job::Import(paths) => self.import(&paths),
+            Job::Remove(name) => {
+                library::remove(&name)?;
+                Ok(self.models(Vec::new()))
+            }
             Job::Upscale { picture, model, device, options, focus } => {
                 let model = Model::find(&model)?;
                 let device = self.chosen(&device)?;
@@ -423,6 +448,42 @@ impl Reporter<'_> {
                 Ok(Outcome::Saved { next: free_name(&path), path: written })
             }
         }
+    }
+
+    /// Which models there are now; what is wrong with a file is told.
+    fn models(&mut self, added: Vec<String>) -> Outcome {
+        let (all, broken) = library::list();
+        broken.iter().for_each(|error| self.note(&error.sentence()));
+        Outcome::Models { all, added }
+    }
+
+    /// Adds models; one that fails does not keep the others out.
+    fn import(&mut self, paths: &[PathBuf]) -> Result<Outcome> {
+        let files = library::model_files(paths);
+        let mut added = Vec::new();
+        let mut failed: Option<Error> = None;
+        for file in files {
+            if self.handle.is_cancelling() {
+                return Err(Error::Cancelled);
+            }
+            match library::add(&file, Existing::Number) {
+                Ok(model) => added.push(model.name().to_owned()),
+                Err(error) => {
+                    if let Some(earlier) = failed.replace(error) {
+                        self.note(&earlier.sentence());
+                    }
+                }
+            }
+        }
+        match failed {
+            Some(error) if added.is_empty() => return Err(error),
+            Some(error) => self.note(&error.sentence()),
+            None if added.is_empty() => {
+                return Err(Error::Setting("there is no model file in that folder".to_owned()));
+            }
+            None => {}
+        }
+        Ok(self.models(added))
     }
 
     /// A device by its name; what there is to know about it is told.

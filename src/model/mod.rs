@@ -18,6 +18,8 @@ use crate::{
 
 pub mod encoder;
 pub mod features;
+mod import;
+pub mod library;
 pub mod ncnn;
 mod package;
 pub mod tensors;
@@ -55,11 +57,10 @@ impl Model {
         SHIPPED.iter().map(|model| model.name)
     }
 
-    /// Names of the shipped models that enlarge.
-    pub fn enlarging() -> impl Iterator<Item = &'static str> {
-        let enlarges =
-            |model: &&Shipped| Self::find(model.name).is_ok_and(|model| model.scale() > 1);
-        SHIPPED.iter().filter(enlarges).map(|model| model.name)
+    /// Names of all models: those that ship and those that the user added.
+    #[must_use]
+    pub fn names() -> Vec<String> {
+        Self::shipped().map(str::to_owned).chain(library::names()).collect()
     }
 
     /// The shipped model that fills masks, once there is one.
@@ -69,7 +70,7 @@ impl Model {
         models.into_iter().find(Self::takes_mask)
     }
 
-    /// A shipped model by its name, or a model file by its path.
+    /// A shipped model or one of the [`library`] by its name, or a model file by its path.
     ///
     /// # Errors
     /// [`Error::ModelUnknown`] or [`Error::Model`].
@@ -77,32 +78,36 @@ impl Model {
         if let Some(shipped) = SHIPPED.iter().find(|model| model.name == name_or_file) {
             return Self::from_bytes(shipped.name, shipped.weights.into());
         }
+        if let Some(file) = library::file(name_or_file) {
+            let model = Self::open(&file)?;
+            return Ok(Self { name: name_or_file.to_owned(), ..model });
+        }
         let path = Path::new(name_or_file);
         if path.exists() {
             return Self::open(path);
         }
         Err(Error::ModelUnknown {
             name: name_or_file.to_owned(),
-            known: Self::shipped().collect::<Vec<_>>().join(", "),
+            known: Self::names().join(", "),
         })
     }
 
-    /// Reads a model file.
+    /// Reads a model file: one of ours, or one of others of an architecture that is known here
+    /// (`.pth`, `.safetensors`, either file of an ncnn model).
     ///
     /// # Errors
     /// [`Error::Model`] naming the file, [`Error::Read`] and its kin.
     pub fn open(path: &Path) -> Result<Self> {
-        let about = std::fs::metadata(path).map_err(|error| Error::read(path, error))?;
-        let name = path.display().to_string();
-        let refused = |reason: &str| Error::Model { name: name.clone(), reason: reason.to_owned() };
-        if !about.is_file() {
-            return Err(refused("it is not a file"));
-        }
-        if about.len() > MAX_FILE_BYTES {
-            return Err(refused("it is larger than any model this program runs"));
+        tensors::length_of(path)?;
+        if tensors::is_ncnn(path) {
+            return import::open(path);
         }
         let weights = std::fs::read(path).map_err(|error| Error::read(path, error))?;
-        Self::from_bytes(&name, weights.into())
+        if package::is_ours(&weights) {
+            return Self::from_bytes(&path.display().to_string(), weights.into());
+        }
+        drop(weights);
+        import::open(path)
     }
 
     /// Checks the bytes of a weight file.
@@ -119,9 +124,9 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Model`] if its numbers cannot be read back from the device.
-    pub fn of(name: &str, config: NetworkConfig, network: &Network) -> Result<Self> {
+    pub fn of(name: &str, config: &NetworkConfig, network: &Network) -> Result<Self> {
         let refused = |reason| Error::Model { name: name.to_owned(), reason };
-        let weights = package::bytes_of(&config, network, false).map_err(refused)?;
+        let weights = package::bytes_of(config, network, false).map_err(refused)?;
         Self::from_bytes(name, weights.into())
     }
 
@@ -156,10 +161,10 @@ impl Model {
         let device = Device::flex();
         device.seed(seed);
         let (config, network) =
-            self.config.deepened(&self.trainable(&device)?, blocks, &device).map_err(|reason| {
+            self.config.clone().deepened(&self.trainable(&device)?, blocks, &device).map_err(|reason| {
                 Error::Setting(format!("{} cannot be deepened: {reason}", self.name))
             })?;
-        Self::of(&self.name, config, &network)
+        Self::of(&self.name, &config, &network)
     }
 
     /// Writes the weights to a file.
@@ -172,8 +177,8 @@ impl Model {
 
     /// Shape of the network.
     #[must_use]
-    pub const fn config(&self) -> NetworkConfig {
-        self.config
+    pub const fn config(&self) -> &NetworkConfig {
+        &self.config
     }
 
     /// The bytes of its file.
@@ -199,7 +204,7 @@ impl Model {
 
     /// Output size over input size.
     #[must_use]
-    pub const fn scale(&self) -> u32 {
+    pub fn scale(&self) -> u32 {
         self.config.scale()
     }
 
@@ -310,8 +315,8 @@ mod tests {
             NetworkConfig::SrganKeras,
         ] {
             let network = config.init(&device);
-            let model = Model::of("test", config, &network).unwrap();
-            assert_eq!((model.config(), model.scale()), (config, network.scale()));
+            let model = Model::of("test", &config, &network).unwrap();
+            assert_eq!((model.config(), model.scale()), (&config, network.scale()));
             assert_eq!(model.takes_mask(), network.takes_mask());
             let read = model.trainable(&device).unwrap();
             let numbers = |network: &Network| -> Vec<Vec<f32>> {
@@ -342,7 +347,7 @@ mod tests {
         assert!(new.1.abs().max().into_scalar::<f32>() > 0.0, "it can learn");
 
         let unet = NetworkConfig::Unet(crate::net::unet::UnetConfig::small());
-        let unet = Model::of("unet", unet, &unet.init(&device)).unwrap();
+        let unet = Model::of("unet", &unet, &unet.init(&device)).unwrap();
         assert!(matches!(unet.deepened(1, 0), Err(Error::Setting(_))));
     }
 

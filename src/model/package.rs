@@ -45,6 +45,13 @@ fn short(path: &str) -> String {
     path.replace(".activation.", ".prelu.").replace("upsample.0.conv.", "upsample.")
 }
 
+/// Whether a file says that it is one of ours; what it says may be wrong.
+pub(super) fn is_ours(weights: &[u8]) -> bool {
+    let metadata = SafeTensors::read_metadata(weights).ok();
+    let words = metadata.and_then(|(_, header)| header.metadata().clone()).unwrap_or_default();
+    [NETWORK, "architecture"].iter().any(|key| words.contains_key(*key))
+}
+
 /// The network a weight file is for, or a clause that says what is wrong.
 pub(super) fn config_of(weights: &[u8]) -> Result<NetworkConfig, String> {
     let unreadable = |error| format!("it is damaged, cut off or no safetensors file ({error})");

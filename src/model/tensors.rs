@@ -119,7 +119,7 @@ impl Tensor {
 /// [`Error::Model`] saying what is wrong with the file, [`Error::Read`] and its kin.
 pub fn open(path: &Path) -> Result<Tensors> {
     let length = length_of(path)?;
-    if ["param", "bin"].iter().any(|ending| path.extension() == Some(OsStr::new(ending))) {
+    if is_ncnn(path) {
         let shared: Arc<Path> = path.into();
         let tensors = ncnn::Graph::open(path)?.into_tensors().map(|(name, shape, values)| {
             let source = Source::Values(values);
@@ -132,6 +132,11 @@ pub fn open(path: &Path) -> Result<Tensors> {
     file.take(9).read_to_end(&mut start).map_err(|error| Error::read(path, error))?;
     // Eight bytes of length, then a JSON object. Files of PyTorch have other bytes there.
     if start.get(8) == Some(&b'{') { of_safetensors(path) } else { of_torch(path, length) }
+}
+
+/// Whether a path names one of the two files of an ncnn model.
+pub(super) fn is_ncnn(path: &Path) -> bool {
+    ["param", "bin"].iter().any(|ending| path.extension() == Some(OsStr::new(ending)))
 }
 
 /// A model file's length, if it is one and of a size that can be a model.

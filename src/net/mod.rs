@@ -16,6 +16,7 @@ pub mod discriminator;
 pub mod enhancenet;
 pub mod ensemble;
 pub mod features;
+pub mod layered;
 pub mod residual;
 pub mod slots;
 pub mod srgan_keras;
@@ -25,6 +26,7 @@ pub use residual::ResidualUpscaler;
 
 use self::{
     enhancenet::{EnhanceNet, EnhanceNetConfig},
+    layered::{Layered, LayeredConfig},
     residual::ResidualConfig,
     srgan_keras::SrganKeras,
     unet::{Unet, UnetConfig},
@@ -86,7 +88,7 @@ pub trait Generator: Send {
 }
 
 /// Shape of a network: all that a weight file does not say by its numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "architecture", rename_all = "snake_case")]
 pub enum NetworkConfig {
     /// SRResNet and its relatives.
@@ -98,6 +100,8 @@ pub enum NetworkConfig {
     EnhanceNet(EnhanceNetConfig),
     /// SRGAN's generator in the form of Keras programs.
     SrganKeras,
+    /// One of others, layer by layer.
+    Layered(LayeredConfig),
 }
 
 impl NetworkConfig {
@@ -112,6 +116,7 @@ impl NetworkConfig {
             Self::Unet(config) => config.check(),
             Self::EnhanceNet(config) => config.check(),
             Self::SrganKeras => Ok(()),
+            Self::Layered(config) => config.check(),
         }
     }
 
@@ -123,6 +128,7 @@ impl NetworkConfig {
             Self::Unet(config) => Network::Unet(config.init(device)),
             Self::EnhanceNet(config) => Network::EnhanceNet(config.init(device)),
             Self::SrganKeras => Network::SrganKeras(SrganKeras::new(device)),
+            Self::Layered(config) => Network::Layered(config.init(device)),
         }
     }
 
@@ -133,7 +139,7 @@ impl NetworkConfig {
             Network::Residual(network) => Network::Residual(network.starting_from_bilinear()),
             Network::Unet(network) => Network::Unet(network.starting_from_input()),
             Network::EnhanceNet(network) => Network::EnhanceNet(network.starting_from_bicubic()),
-            other @ Network::SrganKeras(_) => other,
+            other @ (Network::SrganKeras(_) | Network::Layered(_)) => other,
         }
     }
 
@@ -163,13 +169,26 @@ impl NetworkConfig {
         Ok((Self::Residual(new), Network::Residual(filled)))
     }
 
+    /// What its architecture is called, for people.
+    #[must_use]
+    pub fn family(&self) -> &str {
+        match self {
+            Self::Residual(_) => "residual",
+            Self::Unet(_) => "U-Net",
+            Self::EnhanceNet(_) => "EnhanceNet",
+            Self::SrganKeras => "SRGAN",
+            Self::Layered(config) => &config.family,
+        }
+    }
+
     /// Output size over input size.
     #[must_use]
-    pub const fn scale(&self) -> u32 {
+    pub fn scale(&self) -> u32 {
         match self {
             Self::Residual(config) => config.scale as u32,
             Self::Unet(config) => config.scale as u32,
             Self::EnhanceNet(_) | Self::SrganKeras => 4,
+            Self::Layered(config) => config.scale() as u32,
         }
     }
 
@@ -209,6 +228,9 @@ impl NetworkConfig {
             (Self::Residual(config), "body") => half(config.blocks),
             (Self::EnhanceNet(config), "body") => half(config.blocks),
             (Self::SrganKeras, "body") => half(16),
+            (Self::Layered(config), "convs") if index + 1 < config.convolutions() => {
+                half(config.convolutions())
+            }
             (Self::Residual(_) | Self::SrganKeras, "body_conv" | "body_norm") => Part::Late,
             (Self::Unet(_), "conv1" | "bn1" | "layer1" | "layer2") => Part::Early,
             (Self::Unet(_), "layer3" | "layer4") => Part::Late,
@@ -240,6 +262,8 @@ pub enum Network {
     EnhanceNet(EnhanceNet),
     /// See [`srgan_keras`].
     SrganKeras(SrganKeras),
+    /// See [`layered`].
+    Layered(Layered),
 }
 
 impl Network {
@@ -250,6 +274,15 @@ impl Network {
             Self::Unet(network) => network.graph(),
             Self::EnhanceNet(network) => network.graph(),
             Self::SrganKeras(network) => network.graph(),
+            Self::Layered(network) => network.graph(),
+        }
+    }
+
+    /// What its answer is resized by after the steps of [`Self::graph`].
+    const fn resized(&self) -> Option<[usize; 2]> {
+        match self {
+            Self::Layered(network) => network.resized(),
+            _ => None,
         }
     }
 
@@ -259,6 +292,7 @@ impl Network {
             Self::Unet(network) => network,
             Self::EnhanceNet(network) => network,
             Self::SrganKeras(network) => network,
+            Self::Layered(network) => network,
         }
     }
 }

@@ -501,7 +501,7 @@ mod tests {
         let config =
             UnetConfig { width: 4, blocks: [1; 4], mask, marked: mask, ..UnetConfig::small() };
         let config = NetworkConfig::Unet(config);
-        Model::of("untrained", config, &config.init(&Device::flex())).unwrap()
+        Model::of("untrained", &config, &config.init(&Device::flex())).unwrap()
     }
 
     fn photo() -> RgbaImage {

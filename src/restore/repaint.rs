@@ -166,7 +166,7 @@ mod tests {
     fn model(scale: usize) -> Model {
         let config = ResidualConfig { channels: 4, blocks: 1, scale, ..ResidualConfig::restorer() };
         let config = NetworkConfig::Residual(config);
-        Model::of("untrained", config, &config.init(&Device::flex())).unwrap()
+        Model::of("untrained", &config, &config.init(&Device::flex())).unwrap()
     }
 
     fn painted(

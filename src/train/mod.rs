@@ -105,10 +105,10 @@ struct Comparison {
 }
 
 impl Comparison {
-    fn new(options: &TrainOptions, device: &Device) -> Result<Self> {
+    fn new(options: &TrainOptions, scale: u32, device: &Device) -> Result<Self> {
         let compares = !options.perceptual.is_empty() || !options.texture.is_empty();
         let extractor = options.features.as_deref().filter(|_| compares).map(features::open);
-        let objective = Objective::new(options, extractor.transpose()?.map(|of| of.on(device)))?;
+        let objective = Objective::new(options, scale, extractor.transpose()?.map(|of| of.on(device)))?;
         let open = |path: &PathBuf| Perceptual::open(path, None);
         let perceptual = options.features.as_ref().map(open).transpose()?;
         // Against a discriminator, or by features, the pixels are left on purpose.
@@ -192,7 +192,7 @@ impl Trainer {
         let device = chosen.burn().clone().autodiff();
         let mut generator = base.trainable(&device)?;
         if let Some(encoder) = &options.encoder {
-            generator = encoder::fill(generator, &base.config(), encoder, &device)?;
+            generator = encoder::fill(generator, base.config(), encoder, &device)?;
         }
         let discriminator = discriminator_of(&options, base.scale())?;
         // Drawn after the base, which a seed decides too.
@@ -205,13 +205,14 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Setting`] for a shape that no network has.
-    pub fn fresh(config: NetworkConfig, seed: u64) -> Result<Model> {
+    pub fn fresh(config: &NetworkConfig, seed: u64) -> Result<Model> {
         config
             .check()
             .map_err(|reason| Error::Setting(format!("there is no such network: {reason}")))?;
         let device = Device::flex();
         device.seed(seed);
-        Model::of(FRESH, config, &config.fresh(&device))
+        let network = config.fresh(&device);
+        Model::of(FRESH, config, &network)
     }
 
     /// Goes on with a run from its file, on the same photos.
@@ -299,7 +300,7 @@ impl Trainer {
             }
         }
         let device = chosen.burn().clone().autodiff();
-        let comparison = Comparison::new(&options, &device)?;
+        let comparison = Comparison::new(&options, scale, &device)?;
         comparison.objective.check(options.smallest_crop() * scale)?;
         let mut min_side = (options.largest_crop() * scale).max(verdict::smallest_side(scale));
         if comparison.perceptual.is_some() {
@@ -313,7 +314,7 @@ impl Trainer {
         let loader = Loader::start(split.train.clone(), cut, first, threads)?;
         let perceptual = comparison.perceptual.as_ref();
         let base_figures = mean_figures(&base, &validation, &chosen, perceptual)?;
-        let config = base.config();
+        let config = base.config().clone();
         let memory = (chosen.burn() == &Device::flex()).then(KeptMemory::new);
         let good = Good {
             generator: generator.kept(),

@@ -86,6 +86,9 @@ pub struct TrainOptions {
     /// Weight of the total variation of the result
     #[arg(long, default_value_t = 0.0, help_heading = "Losses")]
     pub total_variation: f64,
+    /// Weight of the grid that a result shows with the pixels of its input
+    #[arg(long, default_value_t = 0.0, help_heading = "Losses")]
+    pub grid: f64,
     /// Weight of the discriminator's opinion; 0.001 in SRGAN. With --features the verdict goes by
     /// them, else by PSNR, which such a run gives up
     #[arg(long, default_value_t = 0.0, help_heading = "Losses")]
@@ -163,8 +166,9 @@ impl TrainOptions {
             && self.rate > 0.0
             && self.rate < 10.0
             && (0.0..=1.0).contains(&self.backbone_rate)
-            && [self.pixel_weight, self.mask_weight, self.total_variation, self.adversarial]
+            && [self.pixel_weight, self.mask_weight, self.total_variation]
                 .into_iter()
+                .chain([self.grid, self.adversarial])
                 .chain(layers.map(|layer| layer.weight))
                 .all(weight)
             && (1..=512).contains(&self.discriminator_channels)

@@ -2,7 +2,7 @@
 
 use egui::{ComboBox, Slider, Ui};
 
-use crate::jobs::Fill;
+use crate::{jobs::Fill, model::library::About};
 
 use super::{
     super::{
@@ -10,7 +10,7 @@ use super::{
         repair::{FILLS, RADII, Tool},
         theme,
     },
-    upscale::{busy_ui, photo_ui, result_ui, tall_ui},
+    upscale::{busy_ui, models_ui, photo_ui, result_ui, tall_ui},
 };
 
 pub(super) fn ui(app: &mut App, ui: &mut Ui) {
@@ -44,6 +44,17 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
     result_ui(app, ui);
     ui.add_space(10.0);
     theme::section(ui, "CLEAN");
+    let before = app.settings.clone();
+    ui.horizontal(|ui| {
+        let label = ui.label("Model");
+        let keeps_size = |model: &About| model.scale == 1 && !model.takes_mask;
+        let chosen = &mut app.settings.cleaning_model;
+        let asked = models_ui(ui, &app.models, keeps_size, chosen, label.id);
+        app.asked(asked);
+    });
+    if app.settings != before {
+        app.keep_settings();
+    }
     ui.horizontal(|ui| {
         let label = ui.label("Strength");
         let percent = Slider::new(&mut app.strength, 0.0..=1.0)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use egui::{ComboBox, ProgressBar, RichText, Ui, Vec2};
 
 use super::super::{App, Command, Made, ResultSoFar, Running, Summary, theme};
-use crate::{device::CPU, model::Model, picture::Picture};
+use crate::{device::CPU, model::library::About, picture::Picture};
 
 /// Height of the large buttons.
 const TALL: f32 = 40.0;
@@ -19,8 +19,8 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
     theme::section(ui, "ENLARGE");
     settings_ui(app, ui);
     ui.add_space(6.0);
-    let (width, height) = picture.size();
-    ui.label(format!("{width} × {height} to {} × {}", width * 4, height * 4));
+    let ((width, height), scale) = (picture.size(), app.scale());
+    ui.label(format!("{width} × {height} to {} × {}", width * scale, height * scale));
     ui.add_space(2.0);
 
     if busy_ui(app, ui) {
@@ -29,7 +29,7 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
     let upscale = if app.made_by() == Some(Made::Upscale) {
         egui::Button::new("Upscale again")
     } else {
-        theme::primary(Command::Upscale.name())
+        theme::primary(format!("Upscale {scale}×"))
     };
     tall_ui(app, ui, Command::Upscale, upscale);
     result_ui(app, ui);
@@ -80,20 +80,14 @@ fn settings_ui(app: &mut App, ui: &mut Ui) {
     ui.add_enabled_ui(enabled, |ui| {
         egui::Grid::new("settings").num_columns(2).spacing([12.0, 8.0]).show(ui, |ui| {
             let label = ui.label("Model");
-            let width = ui.available_width();
-            ComboBox::from_id_salt("model")
-                .selected_text(app.settings.model.clone())
-                .width(width)
-                .show_ui(ui, |ui| {
-                    for name in Model::enlarging() {
-                        ui.selectable_value(&mut app.settings.model, name.to_owned(), name);
-                    }
-                })
-                .response
-                .labelled_by(label.id);
+            let chosen = &mut app.settings.model;
+            let enlarges = |model: &About| model.scale > 1 && !model.takes_mask;
+            let asked = models_ui(ui, &app.models, enlarges, chosen, label.id);
+            app.asked(asked);
             ui.end_row();
 
             let label = ui.label("Device");
+            let width = ui.available_width();
             let shown = match app.settings.device.as_str() {
                 "auto" => "Automatic",
                 "cpu" => CPU,
@@ -119,6 +113,66 @@ fn settings_ui(app: &mut App, ui: &mut Ui) {
     });
     if app.settings != before {
         app.keep_settings();
+    }
+}
+
+/// What the user wants of a list of models, beside choosing one.
+pub(super) enum Asked {
+    Nothing,
+    Add,
+    Remove(String),
+}
+
+/// A list of the models that `fits` takes, of which one is chosen.
+pub(super) fn models_ui(
+    ui: &mut Ui,
+    models: &[About],
+    fits: impl Fn(&About) -> bool,
+    chosen: &mut String,
+    label: egui::Id,
+) -> Asked {
+    let mut asked = Asked::Nothing;
+    ComboBox::from_id_salt(label)
+        .selected_text(chosen.clone())
+        .width(ui.available_width())
+        .truncate()
+        .show_ui(ui, |ui| {
+            for model in models.iter().filter(|model| fits(model)) {
+                ui.horizontal(|ui| {
+                    let About { name, architecture, scale, bytes, .. } = model;
+                    let megabytes = *bytes as f64 / 1e6;
+                    let about = format!("{architecture}, {scale}×, {megabytes:.1} MB");
+                    ui.selectable_value(chosen, name.clone(), name).on_hover_text(about);
+                    if !model.shipped {
+                        let help = format!("Remove {name} from the list");
+                        let button = ui.small_button("✕").on_hover_text(&help);
+                        button.widget_info(|| {
+                            egui::WidgetInfo::labeled(egui::Role::Button, true, &help)
+                        });
+                        if button.clicked() {
+                            asked = Asked::Remove(name.clone());
+                        }
+                    }
+                });
+            }
+            ui.separator();
+            let add = ui.button(Command::AddModel.name()).on_hover_text(Command::AddModel.help());
+            if add.clicked() {
+                asked = Asked::Add;
+            }
+        })
+        .response
+        .labelled_by(label);
+    asked
+}
+
+impl App {
+    pub(super) fn asked(&mut self, asked: Asked) {
+        match asked {
+            Asked::Nothing => {}
+            Asked::Add => self.queue.push(Command::AddModel),
+            Asked::Remove(name) => self.remove_model(name),
+        }
     }
 }
 

@@ -159,6 +159,9 @@ fn slopes_of(activation: &Activation, channels: usize) -> Option<Vec<f32>> {
     })
 }
 
+/// Views begin at multiples of so many channels: the lanes of the widest instruction set.
+pub const VIEW: usize = 16;
+
 /// The number of a value of a [`Graph`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Value(pub(super) usize);
@@ -205,6 +208,7 @@ pub(super) enum Step {
     Pool { from: Value, to: Value },
     Blur { from: Value, to: Value },
     Copy { from: Value, to: Value, channel: usize, affine: Numbers, slope: Option<f32> },
+    Mix { from: [(Value, f32); 2], to: Value },
 }
 
 /// A factor and an addend for each channel.
@@ -220,6 +224,8 @@ pub struct Graph {
     pub(super) multiple: usize,
     /// Channels of each value.
     pub(super) channels: Vec<usize>,
+    /// For values that are some channels of another: which, and from which channel on.
+    pub(super) views: Vec<Option<(Value, usize)>>,
     pub(super) steps: Vec<Step>,
     pub(super) result: Value,
     pub(super) shuffle: usize,
@@ -238,6 +244,7 @@ impl Graph {
             inputs,
             multiple,
             channels: Vec::new(),
+            views: Vec::new(),
             steps: Vec::new(),
             result: Value(0),
             shuffle: 1,
@@ -245,6 +252,16 @@ impl Graph {
             scale: 1,
             onto: None,
         }
+    }
+
+    /// Channels of the answer: those of a colour picture, or one.
+    pub(super) const fn outputs(&self) -> usize {
+        if self.inputs == 1 { 1 } else { 3 }
+    }
+
+    /// The value in whose memory a value lies.
+    pub(super) fn home(&self, value: Value) -> Value {
+        self.views[value.0].map_or(value, |(of, _)| of)
     }
 
     /// Numbers of its convolutions.
@@ -261,7 +278,25 @@ impl Graph {
 
     fn value(&mut self, channels: usize) -> Value {
         self.channels.push(channels);
+        self.views.push(None);
         Value(self.channels.len() - 1)
+    }
+
+    /// Room for so many channels, which steps fill that write into it or into its views.
+    pub fn space(&mut self, channels: usize) -> Value {
+        self.value(channels)
+    }
+
+    /// Some channels of a value that is no view itself, from a multiple of [`VIEW`] on.
+    ///
+    /// # Panics
+    /// If it has no such channels.
+    pub fn view(&mut self, of: Value, first: usize, channels: usize) -> Value {
+        assert!(first.is_multiple_of(VIEW) && first + channels <= self.channels[of.0]);
+        assert!(self.views[of.0].is_none());
+        let view = self.value(channels);
+        self.views[view.0] = Some((of, first));
+        view
     }
 
     /// Channels of a value, with its room.
@@ -294,6 +329,44 @@ impl Graph {
         let to = self.value(filter.outputs / (beside.shuffle * beside.shuffle) + beside.room);
         self.steps.push(Step::Conv { from, to, filter, beside });
         to
+    }
+
+    /// A convolution of [`VIEW`] outputs or more into a view.
+    ///
+    /// # Panics
+    /// If `to` has not as many channels as there are outputs.
+    pub fn conv_into(&mut self, from: Value, filter: Filter, beside: Beside, to: Value) {
+        let outputs = filter.outputs / (beside.shuffle * beside.shuffle);
+        assert!(outputs == self.channels[to.0] && outputs >= VIEW);
+        self.steps.push(Step::Conv { from, to, filter, beside });
+    }
+
+    /// The sum of two values, each times a factor.
+    ///
+    /// # Panics
+    /// If they have not as many channels.
+    pub fn mix(&mut self, from: [(Value, f32); 2]) -> Value {
+        let [first, second] = from.map(|(value, _)| self.channels[value.0]);
+        assert_eq!(first, second);
+        let to = self.value(first);
+        self.steps.push(Step::Mix { from, to });
+        to
+    }
+
+    /// A value, each channel times a factor and plus an addend.
+    pub fn affine(&mut self, from: Value, factor: Vec<f32>, addend: Vec<f32>) -> Value {
+        let to = self.value(self.channels[from.0]);
+        let affine = (factor, addend);
+        self.steps.push(Step::Copy { from, to, channel: 0, affine, slope: None });
+        to
+    }
+
+    /// A value into another one with room for it, from a channel on; what is negative is multiplied
+    /// by `slope`.
+    pub fn copy_into(&mut self, from: Value, to: Value, channel: usize, slope: Option<f32>) {
+        let count = self.channels[from.0];
+        let affine = (vec![1.0; count], vec![0.0; count]);
+        self.steps.push(Step::Copy { from, to, channel, affine, slope });
     }
 
     /// The largest of 3x3 values, at every second place.
@@ -363,7 +436,8 @@ impl Step {
             | Self::Conv { to, .. }
             | Self::Pool { to, .. }
             | Self::Blur { to, .. }
-            | Self::Copy { to, .. } => *to,
+            | Self::Copy { to, .. }
+            | Self::Mix { to, .. } => *to,
         }
     }
 
@@ -374,6 +448,7 @@ impl Step {
             Self::Pool { from, .. } | Self::Blur { from, .. } | Self::Copy { from, .. } => {
                 (Some(*from), None)
             }
+            Self::Mix { from: [(first, _), (second, _)], .. } => (Some(*first), Some(*second)),
         };
         first.into_iter().chain(second)
     }

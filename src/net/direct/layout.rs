@@ -56,6 +56,7 @@ struct Place {
 pub(super) struct Layout {
     lanes: usize,
     channels: Vec<usize>,
+    views: Vec<Option<(Value, usize)>>,
     places: Vec<Place>,
     /// Steps during which the memory of a root is in use.
     lives: Vec<Range<usize>>,
@@ -64,13 +65,18 @@ pub(super) struct Layout {
 impl Layout {
     /// For a graph, and the kinds of its steps' kernels where they are convolutions.
     pub(super) fn new(graph: &Graph, kinds: &[Option<Kind>], lanes: usize) -> Self {
+        let home = |value: Value| graph.home(value).0;
+        let place = |value| {
+            let planes = graph.views.iter().flatten().all(|(of, _)| of.0 != value);
+            let root = home(Value(value));
+            Place { root, planes: planes && root == value, border: 0, tile: 1 }
+        };
         let count = graph.channels.len();
-        let place = |root| Place { root, planes: true, border: 0, tile: 1 };
         let mut places: Vec<Place> = (0..count).map(place).collect();
         let mut lives: Vec<Range<usize>> = vec![0..0; count];
         let numbered = || graph.steps.iter().zip(kinds).enumerate();
         for (number, (step, kind)) in numbered() {
-            let to = step.to().0;
+            let to = home(step.to());
             if lives[to].is_empty() {
                 lives[to].start = number;
             }
@@ -78,11 +84,11 @@ impl Layout {
             let planes = matches!(step, Step::Picture { .. }) || *kind == Some(Kind::Narrow);
             places[to].planes &= planes;
             for from in step.reads() {
-                lives[from.0].end = number + 1;
+                lives[home(from)].end = number + 1;
                 places[from.0].planes &= *kind == Some(Kind::Gemm);
             }
             if let Step::Conv { from, filter, beside, .. } = step {
-                let place = &mut places[from.0];
+                let place = &mut places[home(*from)];
                 let (border, tile) = match kind {
                     Some(Kind::Winograd) => (1, winograd::TILE),
                     Some(Kind::Narrow) => (filter.kernel / 2, narrow::TILE),
@@ -94,12 +100,14 @@ impl Layout {
                 }
             }
         }
-        lives[graph.result.0].end = graph.steps.len() + 1;
+        lives[home(graph.result)].end = graph.steps.len() + 1;
         // What is added last lives on in the sum.
         for (number, (step, _)) in numbered() {
             let Step::Conv { from, to, beside, .. } = step else { continue };
             let Some((residual, _)) = beside.residual else { continue };
+            let whole = [residual, *to].iter().all(|value| home(*value) == value.0);
             let alike = graph.channels[residual.0] == graph.channels[to.0] && residual != *from;
+            let alike = alike && whole && home(*from) != residual.0;
             if alike && lives[residual.0].end == number + 1 {
                 let root = places[residual.0].root;
                 places[to.0].root = root;
@@ -109,12 +117,25 @@ impl Layout {
                 (place.border, place.tile) = (place.border.max(border), place.tile.max(tile));
             }
         }
-        Self { lanes, channels: graph.channels.clone(), places, lives }
+        let (channels, views) = (graph.channels.clone(), graph.views.clone());
+        Self { lanes, channels, views, places, lives }
     }
 
-    /// Whether a value's first step must clear its border: not if it lies in another.
-    pub(super) fn begins(&self, value: Value, step: usize) -> bool {
-        self.places[value.0].root == value.0 && self.lives[value.0].start == step
+    /// How many values there are.
+    pub(super) const fn values(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// The value in whose memory another lies, as [`Graph::home`].
+    pub(super) fn home(&self, value: Value) -> usize {
+        self.views[value.0].map_or(value.0, |(of, _)| of.0)
+    }
+
+    /// The value whose border a step that writes to `value` must clear, if it is the first one to
+    /// use that memory.
+    pub(super) fn begins(&self, value: Value, step: usize) -> Option<Value> {
+        let root = self.places[value.0].root;
+        (self.lives[root].start == step).then_some(Value(root))
     }
 
     /// The shape of a value of this height and width.
@@ -161,7 +182,8 @@ impl Layout {
             placed.push(value);
         }
         for value in 0..shapes.len() {
-            offsets[value] = offsets[self.places[value].root];
+            let first = self.views[value].map_or(0, |(_, first)| first);
+            offsets[value] = offsets[self.places[value].root] + shapes[value].start_of(first);
         }
         (offsets, whole)
     }

@@ -125,6 +125,11 @@ impl Shape {
         self.image() * self.images + 5 * self.lanes
     }
 
+    /// Where a channel begins that is the first of a block.
+    pub(super) const fn start_of(&self, channel: usize) -> usize {
+        self.block() * (channel / self.lanes)
+    }
+
     /// Values of the whole, to full cache lines.
     pub(super) const fn length(&self) -> usize {
         (self.block() * self.channels.div_ceil(self.lanes)).next_multiple_of(16)
@@ -170,10 +175,11 @@ impl Map {
     /// `memory` outlives the map, and who runs kernels on maps that share a part of it sees to it
     /// that only one of them is in use.
     pub(super) unsafe fn within(shape: &Shape, memory: &Aligned, offset: usize) -> Self {
-        assert!(offset + shape.length() <= memory.length);
+        let length = shape.block() * shape.channels.div_ceil(shape.lanes);
+        assert!(offset + length <= memory.length);
         // SAFETY: inside the memory, as was asserted.
         let start = unsafe { memory.start.add(offset) };
-        Self::with(shape, Aligned { lines: Vec::new(), start, length: shape.length(), lent: false })
+        Self::with(shape, Aligned { lines: Vec::new(), start, length, lent: false })
     }
 
     const fn with(shape: &Shape, data: Aligned) -> Self {

@@ -14,7 +14,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 pub use self::{
     enlarge::onto_bilinear,
-    graph::{Beside, Filter, Graph, Value},
+    graph::{Beside, Filter, Graph, VIEW, Value},
     memory::KeptMemory,
     prelu::prelu,
     train::convolution,
@@ -24,7 +24,7 @@ use self::{
     plan::Plan,
     simd::{Isa, Portable},
 };
-use super::{Generator, Network, Reach};
+use super::{Generator, Network, Reach, layered};
 
 mod enlarge;
 #[expect(clippy::needless_range_loop, reason = "kernels walk several arrays by one index")]
@@ -149,6 +149,8 @@ pub struct Direct {
     plan: Mutex<Box<dyn Runner>>,
     threads: usize,
     scale: usize,
+    /// Channels of the answer; see [`Graph::outputs`].
+    outputs: usize,
     about: About,
 }
 
@@ -160,6 +162,8 @@ struct About {
     reach: Reach,
     grid: u32,
     parameters: usize,
+    /// What the answer is resized by at the end.
+    resized: Option<[usize; 2]>,
 }
 
 impl Direct {
@@ -194,6 +198,7 @@ impl Direct {
             reach: network.reach(),
             grid: network.grid(),
             parameters: network.parameters(),
+            resized: network.resized(),
         }
     }
 
@@ -206,12 +211,14 @@ impl Direct {
         Self {
             threads,
             scale: graph.scale,
+            outputs: graph.outputs(),
             about: About {
                 takes_mask: false,
                 takes_marked: false,
                 reach: Reach::Whole,
                 grid: graph.multiple as u32,
                 parameters: graph.parameters(),
+                resized: None,
             },
             plan: Mutex::new(set.run(Planned(graph))),
         }
@@ -220,7 +227,7 @@ impl Direct {
     /// Runs it on `planes`, `[channel][y][x]`.
     #[must_use]
     pub fn run(&self, planes: &[f32], height: usize, width: usize) -> Vec<f32> {
-        let mut answer = vec![0.0; 3 * height * width * self.scale * self.scale];
+        let mut answer = vec![0.0; self.outputs * height * width * self.scale * self.scale];
         let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
         plan.run(planes, [height, width], self.threads, &mut answer);
         answer
@@ -233,16 +240,23 @@ impl Generator for Direct {
         let planes = input.into_data().try_into_vec::<f32>().unwrap_or_default();
         let (big_height, big_width) = (height * self.scale, width * self.scale);
         let mut answer = Vec::new();
+        // A network for one channel takes those of a colour picture one after the other.
+        let channels = if self.outputs == 1 { 1 } else { channels };
         for input in planes.chunks_exact(channels * height * width) {
             let own = self.run(input, height, width);
             if answer.is_empty() { answer = own } else { answer.extend(own) }
         }
         let shape = [count, 3, big_height, big_width];
-        Tensor::from_data(TensorData::new(answer, shape), &Device::flex())
+        let answer = Tensor::from_data(TensorData::new(answer, shape), &Device::flex());
+        match self.about.resized {
+            Some(by) => layered::resized(answer, by),
+            None => answer,
+        }
     }
 
     fn scale(&self) -> u32 {
-        self.scale as u32
+        let [above, below] = self.about.resized.unwrap_or([1, 1]);
+        (self.scale * above / below) as u32
     }
 
     fn channels(&self) -> u32 {

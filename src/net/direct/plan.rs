@@ -13,7 +13,7 @@ use super::{
     narrow::Narrow,
     output::Output,
     picture::{Finish, Picture, Sampler},
-    point::{Affine, Blur, Copy, Pool},
+    point::{Affine, Blur, Copy, Mix, Pool},
     simd::Isa,
     winograd::{After, BLOCK, Layer, Scratch, Winograd},
 };
@@ -33,6 +33,7 @@ enum Work<S: Isa> {
     Pool { from: Value },
     Blur { from: Value },
     Copy { from: Value, channel: usize, affine: Affine },
+    Mix { from: [(Value, f32); 2] },
 }
 
 struct Onto {
@@ -92,6 +93,7 @@ impl<S: Isa> Plan<S> {
                     let affine = Affine::new(&factor, &addend, slope, S::LANES);
                     Work::Copy { from, channel, affine }
                 }
+                Step::Mix { from, .. } => Work::Mix { from },
             };
             (to, work)
         };
@@ -117,23 +119,26 @@ impl<S: Isa> Plan<S> {
     }
 
     fn size_for(&self, height: usize, width: usize) -> Sized {
-        let mut sizes = vec![[0, 0]; self.work.iter().map(|(to, _)| to.0 + 1).max().unwrap_or(0)];
+        let home = |value: &Value| self.layout.home(*value);
+        let mut sizes = vec![[0, 0]; self.layout.values()];
         let first = [height, width].map(|side| side.next_multiple_of(self.multiple));
         for (to, work) in &self.work {
-            sizes[to.0] = match work {
+            sizes[home(to)] = match work {
                 Work::Picture { scale, .. } => first.map(|side| side * scale),
                 Work::Winograd { from, onto, .. } => {
-                    sizes[from.0].map(|side| side * onto.beside.shuffle)
+                    sizes[home(from)].map(|side| side * onto.beside.shuffle)
                 }
                 Work::Gemm { from, layer, onto } => {
-                    sizes[from.0].map(|side| layer.side(side) * onto.beside.shuffle)
+                    sizes[home(from)].map(|side| layer.side(side) * onto.beside.shuffle)
                 }
                 Work::Narrow { from, .. } | Work::Blur { from } | Work::Copy { from, .. } => {
-                    sizes[from.0]
+                    sizes[home(from)]
                 }
-                Work::Pool { from } => sizes[from.0].map(|side| side.div_ceil(2)),
+                Work::Pool { from } => sizes[home(from)].map(|side| side.div_ceil(2)),
+                Work::Mix { from: [(from, _), _] } => sizes[home(from)],
             };
         }
+        let sizes: Vec<_> = (0..sizes.len()).map(|value| sizes[home(&Value(value))]).collect();
         let shapes: Vec<_> =
             (0..).zip(&sizes).map(|(value, size)| self.layout.shape(Value(value), *size)).collect();
         let (offsets, length) = self.layout.offsets(&shapes);
@@ -182,8 +187,10 @@ impl<S: Isa> Plan<S> {
                     // of a step are disjoint, and the barrier keeps steps apart; the layout gives
                     // what is read and what is written memory of their own.
                     unsafe {
-                        if unit == 0 && this.layout.begins(*to, number) {
-                            sized.maps[to.0].clear_border();
+                        if unit == 0
+                            && let Some(root) = this.layout.begins(*to, number)
+                        {
+                            sized.maps[root.0].clear_border();
                         }
                         this.unit(work, *to, unit, &sized.maps, picture, &mut scratch);
                     }
@@ -303,6 +310,10 @@ impl<S: Isa> Plan<S> {
                 Work::Copy { from, channel, affine } => {
                     let channel = *channel;
                     S::enter(Copy { affine, from: &maps[from.0], to, channel, rows });
+                }
+                Work::Mix { from } => {
+                    let from = from.map(|(value, factor)| (&maps[value.0], factor));
+                    S::enter(Mix { from, to, rows });
                 }
             }
         }

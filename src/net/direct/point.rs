@@ -1,4 +1,4 @@
-//! What is not a convolution: pooling, blur, and scale and shift on the way to another map.
+//! What is not a convolution: pooling, blur, sums, and scale and shift on the way to another map.
 
 use std::ops::Range;
 
@@ -124,6 +124,33 @@ impl<S: Isa> Kernel<S> for Copy<'_> {
                         for (lane, value) in values.iter().enumerate().take(count) {
                             *to.data.pointer().add(to.index(first + lane, y, x)) = *value;
                         }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The sum of two maps, each times a factor.
+pub(super) struct Mix<'a> {
+    pub(super) from: [(&'a Map, f32); 2],
+    pub(super) to: &'a Map,
+    pub(super) rows: Range<usize>,
+}
+
+impl<S: Isa> Kernel<S> for Mix<'_> {
+    #[inline(always)]
+    unsafe fn run(self) {
+        let Self { from: [(first, one), (second, other)], to, rows } = self;
+        unsafe {
+            let (one, other) = (S::splat(one), S::splat(other));
+            for channel in (0..to.channels).step_by(S::LANES) {
+                for y in rows.clone() {
+                    let line = |map: &Map| map.data.pointer().add(map.index(channel, y, 0));
+                    let (a, b, target) = (line(first), line(second), line(to));
+                    for at in (0..to.width).map(|x| x * S::LANES) {
+                        let sum = S::mul(other, S::load(b.add(at)));
+                        S::store(target.add(at), S::fma(one, S::load(a.add(at)), sum));
                     }
                 }
             }

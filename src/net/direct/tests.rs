@@ -335,7 +335,7 @@ fn pooling_blur_and_joined_channels_are_those_of_burn() {
 }
 
 /// A network with numbers that are none of the defaults, in its normalisations too.
-fn drawn(config: NetworkConfig) -> Network {
+fn drawn(config: &NetworkConfig) -> Network {
     let device = Device::flex();
     let network = config.init(&device);
     let shapes = slots::of(&network);
@@ -399,7 +399,7 @@ fn answer(network: &dyn Generator, count: usize, height: usize, width: usize) ->
     answer.into_data().try_into_vec::<f32>().unwrap()
 }
 
-fn compare(config: NetworkConfig, sizes: &[(usize, usize)]) {
+fn compare(config: &NetworkConfig, sizes: &[(usize, usize)]) {
     let network = drawn(config);
     for (height, width) in sizes.iter().copied() {
         let expected = answer(&network, 2, height, width);
@@ -419,23 +419,23 @@ fn compare(config: NetworkConfig, sizes: &[(usize, usize)]) {
 #[test]
 fn networks_answer_as_with_burn() {
     for config in tiny() {
-        compare(config, &[(1, 1), (2, 9), (23, 31)]);
+        compare(&config, &[(1, 1), (2, 9), (23, 31)]);
     }
 }
 
 #[test]
 fn networks_of_full_size_answer_as_with_burn() {
-    compare(NetworkConfig::SrganKeras, &[(9, 13)]);
-    compare(NetworkConfig::Residual(ResidualConfig::srgan()), &[(9, 13)]);
-    compare(NetworkConfig::Unet(UnetConfig::full()), &[(33, 64)]);
+    compare(&NetworkConfig::SrganKeras, &[(9, 13)]);
+    compare(&NetworkConfig::Residual(ResidualConfig::srgan()), &[(9, 13)]);
+    compare(&NetworkConfig::Unet(UnetConfig::full()), &[(33, 64)]);
     let paper = EnhanceNetConfig::paper(EnhanceNetKind::BicubicSkip);
-    compare(NetworkConfig::EnhanceNet(paper), &[(9, 13)]);
+    compare(&NetworkConfig::EnhanceNet(paper), &[(9, 13)]);
 }
 
 #[test]
 fn neither_the_threads_nor_their_order_change_a_bit() {
     for config in tiny() {
-        let network = drawn(config);
+        let network = drawn(&config);
         for set in InstructionSet::available() {
             let one = answer(&Direct::on(&network, set, 1).unwrap(), 1, 70, 33);
             for threads in [2, 3, 7] {
@@ -453,7 +453,7 @@ fn neither_the_threads_nor_their_order_change_a_bit() {
 fn another_size_before_changes_nothing() {
     // Maps of different sizes share memory: what one leaves behind must not be seen.
     for config in tiny() {
-        let network = drawn(config);
+        let network = drawn(&config);
         let direct = Direct::of(Box::new(network)).unwrap();
         let first = answer(&direct, 1, 21, 34);
         let _larger = answer(&direct, 1, 40, 37);
