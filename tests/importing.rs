@@ -58,12 +58,12 @@ const CASES: [Case; 27] = [
     ("esrgan-newer-4x.safetensors", "ESRGAN", 4, [9, 7], true),
     ("esrgan-unshuffle-2x.pth", "ESRGAN", 2, [8, 12], true),
     ("esrgan-unshuffle-1x.pth", "ESRGAN", 1, [8, 12], true),
-    ("esrgan-ncnn-2x.param", "ESRGAN", 2, [9, 7], true),
+    ("esrgan-ncnn-2x.param", "ESRGAN", 2, [8, 12], true),
     ("compact-prelu-4x.pth", "Compact", 4, [9, 7], true),
     ("compact-prelu-1x.pth", "Compact", 1, [9, 7], true),
     ("compact-relu-2x.pth", "Compact", 2, [9, 7], true),
     ("compact-leakyrelu-2x.pth", "Compact", 2, [9, 7], true),
-    ("compact-ncnn-3x.bin", "Compact", 3, [9, 7], true),
+    ("compact-ncnn-3x.bin", "Compact", 3, [8, 12], true),
     ("span-norm-2x.pth", "SPAN", 2, [9, 7], false),
     ("span-plain-2x.pth", "SPAN", 2, [9, 7], false),
     ("dncnn.pth", "DnCNN", 1, [9, 7], true),
@@ -341,7 +341,8 @@ fn lies_about_sizes_take_no_memory() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("liar.safetensors");
     let lie = |header: &str| {
-        let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 64]].concat();
+        let bytes =
+            [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 64]].concat();
         std::io::Write::write_all(&mut fs::File::create(&path).unwrap(), &bytes).unwrap();
     };
     let layers = |inner: &str| {
@@ -353,11 +354,14 @@ fn lies_about_sizes_take_no_memory() {
     };
     let conv = r#"{"layer":"conv","from":0,"inputs":3,"outputs":65536,"kernel":63,"stride":1,"padding":31}"#;
     for header in [
-        r#"{"a":{"dtype":"F32","shape":[1000000000000],"data_offsets":[0,4000000000000]}}"#.to_owned(),
+        r#"{"a":{"dtype":"F32","shape":[1000000000000],"data_offsets":[0,4000000000000]}}"#
+            .to_owned(),
         r#"{"a":{"dtype":"F32","shape":[9223372036854775807,4],"data_offsets":[0,16]}}"#.to_owned(),
         layers(conv),
         layers(&vec![r#"{"layer":"shuffle","from":0,"factor":16}"#; 20_000].join(",")),
-        layers(r#"{"layer":"joined","from":[0,0,0,0,0,0,0,0]},{"layer":"conv","from":7,"inputs":1,"outputs":1,"kernel":1,"stride":1,"padding":0}"#),
+        layers(
+            r#"{"layer":"joined","from":[0,0,0,0,0,0,0,0]},{"layer":"conv","from":7,"inputs":1,"outputs":1,"kernel":1,"stride":1,"padding":0}"#,
+        ),
         layers(r#"{"layer":"enlarged","from":0,"factor":4000000000,"smooth":true}"#),
     ] {
         lie(&header);

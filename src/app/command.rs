@@ -157,7 +157,9 @@ impl Command {
             Self::Open => "Choose a photo; you can also drop one on the window",
             Self::Paste => "Take a picture from the clipboard",
             Self::OpenSample => "Open the picture that comes with Pixmend",
-            Self::AddModel => "Models of others: .pth, .safetensors or ncnn files (or drop them on the window)",
+            Self::AddModel => {
+                "Models of others: .pth, .safetensors or ncnn files (or drop them on the window)"
+            }
             Self::Upscale => "Enlarge the photo four times, starting with what you look at",
             Self::SwitchTask => "Switch between enlarging and repairing",
             Self::Fill => "Fill what is marked; nothing else changes",

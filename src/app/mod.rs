@@ -635,11 +635,7 @@ impl App {
 
     /// Dialogs are made here, where some systems want them, and waited for on
     /// a thread of their own.
-    fn ask(
-        &self,
-        ctx: &Context,
-        dialog: impl Future<Output = Option<Answer>> + Send + 'static,
-    ) {
+    fn ask(&self, ctx: &Context, dialog: impl Future<Output = Option<Answer>> + Send + 'static) {
         let (answers, ctx) = (self.answers.0.clone(), ctx.clone());
         let asked = std::thread::Builder::new().name("dialog".to_owned()).spawn(move || {
             if let Some(answer) = pollster::block_on(dialog) {

@@ -83,8 +83,7 @@ pub fn names() -> Vec<String> {
         let ours = path.extension() == Some(OsStr::new(ENDING));
         ours.then(|| path.file_stem()?.to_str().map(str::to_owned)).flatten()
     };
-    let mut names: Vec<String> =
-        files.filter_map(|file| name(file.ok()?.path())).collect();
+    let mut names: Vec<String> = files.filter_map(|file| name(file.ok()?.path())).collect();
     names.sort();
     names
 }
@@ -132,9 +131,8 @@ pub fn remove(name: &str) -> Result<()> {
     if Model::shipped().any(|shipped| shipped == name) {
         return Err(Error::Setting(format!("{name} comes with Pixmend and cannot be removed")));
     }
-    let file = file(name).ok_or_else(|| {
-        Error::ModelUnknown { name: name.to_owned(), known: names().join(", ") }
-    })?;
+    let file = file(name)
+        .ok_or_else(|| Error::ModelUnknown { name: name.to_owned(), known: names().join(", ") })?;
     std::fs::remove_file(&file).map_err(|error| Error::write(&file, error))
 }
 

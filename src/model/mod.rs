@@ -86,10 +86,7 @@ impl Model {
         if path.exists() {
             return Self::open(path);
         }
-        Err(Error::ModelUnknown {
-            name: name_or_file.to_owned(),
-            known: Self::names().join(", "),
-        })
+        Err(Error::ModelUnknown { name: name_or_file.to_owned(), known: Self::names().join(", ") })
     }
 
     /// Reads a model file: one of ours, or one of others of an architecture that is known here
@@ -161,9 +158,9 @@ impl Model {
         let device = Device::flex();
         device.seed(seed);
         let (config, network) =
-            self.config.clone().deepened(&self.trainable(&device)?, blocks, &device).map_err(|reason| {
-                Error::Setting(format!("{} cannot be deepened: {reason}", self.name))
-            })?;
+            self.config.clone().deepened(&self.trainable(&device)?, blocks, &device).map_err(
+                |reason| Error::Setting(format!("{} cannot be deepened: {reason}", self.name)),
+            )?;
         Self::of(&self.name, &config, &network)
     }
 

@@ -269,10 +269,11 @@ impl Objective {
             let [down, across] = [(step % places) as usize, (step / places % places) as usize];
             let moved = |picture: &Tensor<4>| {
                 let [_, _, height, width] = picture.dims();
-                picture
-                    .clone()
-                    .narrow(2, down, height - FEATURE_SHIFT)
-                    .narrow(3, across, width - FEATURE_SHIFT)
+                picture.clone().narrow(2, down, height - FEATURE_SHIFT).narrow(
+                    3,
+                    across,
+                    width - FEATURE_SHIFT,
+                )
             };
             sum = sum + self.compared(features, moved(answer), moved(original));
         }

@@ -108,7 +108,8 @@ impl Comparison {
     fn new(options: &TrainOptions, scale: u32, device: &Device) -> Result<Self> {
         let compares = !options.perceptual.is_empty() || !options.texture.is_empty();
         let extractor = options.features.as_deref().filter(|_| compares).map(features::open);
-        let objective = Objective::new(options, scale, extractor.transpose()?.map(|of| of.on(device)))?;
+        let objective =
+            Objective::new(options, scale, extractor.transpose()?.map(|of| of.on(device)))?;
         let open = |path: &PathBuf| Perceptual::open(path, None);
         let perceptual = options.features.as_ref().map(open).transpose()?;
         // Against a discriminator, or by features, the pixels are left on purpose.

@@ -5,6 +5,9 @@ use std::collections::BTreeSet;
 use super::{super::tensors::Tensors, Built};
 use crate::net::layered::{Curve, Layer, LayeredConfig, ValueId};
 
+/// What PyTorch adds to variances unless it is told otherwise.
+pub(super) const EPSILON: f64 = 1e-5;
+
 /// The picture.
 pub(super) const PICTURE: ValueId = 0;
 
@@ -92,11 +95,8 @@ impl<'a> Builder<'a> {
         };
         let bias = format!("{key}.bias");
         let bias = if self.has(&bias) { self.values(&bias)? } else { vec![0.0; outputs] };
-        let filter = Filter {
-            shape: [outputs, inputs, rows, columns],
-            weight: self.values(&weight)?,
-            bias,
-        };
+        let filter =
+            Filter { shape: [outputs, inputs, rows, columns], weight: self.values(&weight)?, bias };
         if filter.bias.len() != outputs || rows != columns {
             return Err(format!("the shapes of its tensors {key} do not fit together"));
         }
@@ -104,7 +104,7 @@ impl<'a> Builder<'a> {
     }
 
     /// With the batch normalisation that follows, by its running statistics.
-    pub(super) fn normed(&mut self, mut filter: Filter, key: &str) -> Result<Filter, String> {
+    fn normed(&mut self, mut filter: Filter, key: &str, epsilon: f64) -> Result<Filter, String> {
         let mut part = |name: &str| self.values(&format!("{key}.{name}"));
         let (gamma, beta) = (part("weight")?, part("bias")?);
         let (mean, variance) = (part("running_mean")?, part("running_var")?);
@@ -115,8 +115,7 @@ impl<'a> Builder<'a> {
         self.skip(&format!("{key}.num_batches_tracked"));
         let length = filter.weight.len() / outputs;
         for (output, weights) in filter.weight.chunks_exact_mut(length).enumerate() {
-            // PyTorch's epsilon.
-            let deviation = (f64::from(variance[output]) + 1e-5).sqrt();
+            let deviation = (f64::from(variance[output]) + epsilon).sqrt();
             let factor = (f64::from(gamma[output]) / deviation) as f32;
             weights.iter_mut().for_each(|weight| *weight *= factor);
             filter.bias[output] = (filter.bias[output] - mean[output]) * factor + beta[output];
@@ -166,9 +165,10 @@ impl<'a> Builder<'a> {
         from: ValueId,
         key: &str,
         norm: &str,
+        epsilon: f64,
     ) -> Result<ValueId, String> {
         let filter = self.filter(key)?;
-        let filter = self.normed(filter, norm)?;
+        let filter = self.normed(filter, norm, epsilon)?;
         let padding = filter.shape[2] / 2;
         Ok(self.convolve(from, filter, 1, padding))
     }
@@ -250,9 +250,10 @@ impl<'a> Builder<'a> {
 
     /// The network whose answer is the last value; every tensor of the file must have its place.
     pub(super) fn finish(self, family: &str, answer: Answer) -> Result<Built, String> {
-        let unused = self.tensors.keys().find(|key| {
-            !self.used.contains(*key) && !key.ends_with("num_batches_tracked")
-        });
+        let unused = self
+            .tensors
+            .keys()
+            .find(|key| !self.used.contains(*key) && !key.ends_with("num_batches_tracked"));
         if let Some(key) = unused {
             return Err(format!("it holds a tensor {key} that {family} does not have"));
         }

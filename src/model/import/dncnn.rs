@@ -3,6 +3,9 @@
 
 use super::Family;
 
+/// What its authors add to variances.
+const EPSILON: f64 = 1e-4;
+
 pub(super) const DNCNN: Family = Family {
     name: "DnCNN",
     marks: &["model.0.weight", "model.2.weight"],
@@ -19,7 +22,7 @@ pub(super) const DNCNN: Family = Family {
         for (place, number) in convs.iter().enumerate() {
             let (key, norm) = (format!("model.{number}"), format!("model.{}", number + 1));
             features = if builder.has(&format!("{norm}.running_mean")) {
-                builder.conv_norm(features, &key, &norm)?
+                builder.conv_norm(features, &key, &norm, EPSILON)?
             } else {
                 builder.conv(features, &key)?
             };

@@ -188,9 +188,11 @@ fn tried(network: &Network) -> Result<f32, String> {
     let error = before.iter().zip(&after).map(|(a, b)| (a - b).abs()).sum::<f32>();
     let error = error / before.len() as f32;
     if error > FAR {
-        return Err("its answer to a picture is another picture: the weights are damaged, or for a \
+        return Err(
+            "its answer to a picture is another picture: the weights are damaged, or for a \
                     job that is none of this program's"
-            .to_owned());
+                .to_owned(),
+        );
     }
     Ok(error)
 }

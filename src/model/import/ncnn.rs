@@ -30,8 +30,7 @@ pub(super) fn from_ncnn(graph: Graph) -> Result<Built, String> {
         return Err(format!("its layers of the kind {} are not supported", unknown.join(", ")));
     }
     let none = BTreeMap::new();
-    let mut reader =
-        Reader { builder: Builder::new(&none), blobs: BTreeMap::new(), resized: None };
+    let mut reader = Reader { builder: Builder::new(&none), blobs: BTreeMap::new(), resized: None };
     let family = family(&graph);
     let mut answer = PICTURE;
     for layer in graph.layers {
@@ -60,9 +59,27 @@ pub(super) fn from_ncnn(graph: Graph) -> Result<Built, String> {
 
 /// Kinds of layers that are understood.
 const KNOWN: [&str; 21] = [
-    "BinaryOp", "Clip", "Concat", "Convolution", "Dropout", "Eltwise", "Input", "Interp",
-    "MemoryData", "Noop", "PReLU", "Padding", "PixelShuffle", "Pooling", "ReLU", "Reorg", "Sigmoid",
-    "Split", "Swish", "TanH", "UnaryOp",
+    "BinaryOp",
+    "Clip",
+    "Concat",
+    "Convolution",
+    "Dropout",
+    "Eltwise",
+    "Input",
+    "Interp",
+    "MemoryData",
+    "Noop",
+    "PReLU",
+    "Padding",
+    "PixelShuffle",
+    "Pooling",
+    "ReLU",
+    "Reorg",
+    "Sigmoid",
+    "Split",
+    "Swish",
+    "TanH",
+    "UnaryOp",
 ];
 
 /// A name for people, by the layers that only one of the known architectures has.
@@ -199,7 +216,9 @@ impl Reader<'_> {
                     && layer.number(11, kernel) == kernel
                     && layer.number(12, stride) == stride;
                 match (whole(kernel), whole(stride)) {
-                    (Some(kernel), Some(stride)) if plain => self.builder.pool(from, kernel, stride),
+                    (Some(kernel), Some(stride)) if plain => {
+                        self.builder.pool(from, kernel, stride)
+                    }
                     _ => return Err("is a pooling that is not supported".to_owned()),
                 }
             }
@@ -227,9 +246,12 @@ impl Reader<'_> {
             && number(13, stride) == stride
             && [14, 15, 16].iter().all(|id| number(*id, padding) == padding);
         let plain = number(2, 1.0) == 1.0 && number(12, 1.0) == 1.0 && number(8, 0.0) == 0.0;
-        let (Some(stride), true, true, true) =
-            (whole(stride), square, plain, (0.0..=64.0).contains(&padding) && padding.fract() == 0.0)
-        else {
+        let (Some(stride), true, true, true) = (
+            whole(stride),
+            square,
+            plain,
+            (0.0..=64.0).contains(&padding) && padding.fract() == 0.0,
+        ) else {
             return Err("is a convolution that is not supported".to_owned());
         };
         let mut weights = weights.into_iter();

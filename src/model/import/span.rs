@@ -109,10 +109,7 @@ fn merged(builder: &mut Builder<'_>, from: ValueId, key: &str) -> Result<ValueId
         }
     }
     let narrow = |values: Vec<f64>| values.into_iter().map(|value| value as f32).collect();
-    let filter = Filter {
-        shape: [outputs, inputs, 3, 3],
-        weight: narrow(whole),
-        bias: narrow(addend),
-    };
+    let filter =
+        Filter { shape: [outputs, inputs, 3, 3], weight: narrow(whole), bias: narrow(addend) };
     Ok(builder.convolve(from, filter, 1, 1))
 }

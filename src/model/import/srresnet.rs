@@ -3,7 +3,7 @@
 
 use super::{
     Family,
-    builder::{Answer, Builder, root},
+    builder::{Answer, Builder, EPSILON, root},
 };
 use crate::net::layered::{Curve, ValueId};
 
@@ -18,15 +18,15 @@ pub(super) const LEFTTHOMAS: Family = Family {
         let blocks = builder.count("block", 2, ".conv1.weight");
         for block in 2..2 + blocks {
             let key = |name: &str| format!("block{block}.{name}");
-            let inner = builder.conv_norm(features, &key("conv1"), &key("bn1"))?;
+            let inner = builder.conv_norm(features, &key("conv1"), &key("bn1"), EPSILON)?;
             let inner = builder.prelu(inner, &key("prelu"))?;
-            let inner = builder.conv_norm(inner, &key("conv2"), &key("bn2"))?;
+            let inner = builder.conv_norm(inner, &key("conv2"), &key("bn2"), EPSILON)?;
             features = builder.sum(features, inner, 1.0);
         }
         let (body, tail) = (format!("block{}", 2 + blocks), format!("block{}", 3 + blocks));
         // Some versions have an activation in place of the normalisation.
         let trunk = if builder.has(&format!("{body}.1.running_mean")) {
-            builder.conv_norm(features, &format!("{body}.0"), &format!("{body}.1"))?
+            builder.conv_norm(features, &format!("{body}.0"), &format!("{body}.1"), EPSILON)?
         } else {
             let conv = builder.conv(features, &format!("{body}.0"))?;
             builder.prelu(conv, &format!("{body}.1"))?
@@ -53,12 +53,12 @@ pub(super) const LORNATANG: Family = Family {
         let mut features = first;
         for block in 0..builder.count("trunk.", 0, ".rcb.0.weight") {
             let key = |number: usize| format!("trunk.{block}.rcb.{number}");
-            let inner = builder.conv_norm(features, &key(0), &key(1))?;
+            let inner = builder.conv_norm(features, &key(0), &key(1), EPSILON)?;
             let inner = builder.prelu(inner, &key(2))?;
-            let inner = builder.conv_norm(inner, &key(3), &key(4))?;
+            let inner = builder.conv_norm(inner, &key(3), &key(4), EPSILON)?;
             features = builder.sum(features, inner, 1.0);
         }
-        let trunk = builder.conv_norm(features, "conv2.0", "conv2.1")?;
+        let trunk = builder.conv_norm(features, "conv2.0", "conv2.1", EPSILON)?;
         features = builder.sum(first, trunk, 1.0);
         for stage in 0..builder.count("upsampling.", 0, ".upsample_block.0.weight") {
             let key = |number: usize| format!("upsampling.{stage}.upsample_block.{number}");

@@ -11,7 +11,7 @@ use crate::net::{
 /// The steps; `None` if there is a layer that the CPU path does not know.
 pub(super) fn graph(network: &Layered) -> Option<Graph> {
     let config = &network.config;
-    let tail = Tail::of(&config.layers, config.channels);
+    let tail = Tail::of(&config.layers, config.channels, config.scale_of_layers());
     let mut lowering = Lowering::new(network, &tail)?;
     for number in 0..config.layers.len() {
         lowering.layer(number)?;
@@ -33,7 +33,7 @@ struct Tail {
 }
 
 impl Tail {
-    fn of(layers: &[Layer], channels: usize) -> Self {
+    fn of(layers: &[Layer], channels: usize, scale: usize) -> Self {
         let count = layers.len();
         let whole = Self { result: count, first: count, shuffle: 1, onto: None, tanh: false };
         let picture = |layer: &Layer| match *layer {
@@ -46,9 +46,11 @@ impl Tail {
         let uses = uses(layers);
         let half = |values: &[f32]| values.iter().all(|value| *value == 0.5);
         match layers {
-            [.., Layer::Activation { from, curve: Curve::Tanh }, Layer::Affine { factor, addend, .. }]
-                if half(factor) && half(addend) =>
-            {
+            [
+                ..,
+                Layer::Activation { from, curve: Curve::Tanh },
+                Layer::Affine { factor, addend, .. },
+            ] if half(factor) && half(addend) => {
                 Self { result: *from, first: count - 2, tanh: true, ..whole }
             }
             [.., Layer::Shuffle { from, factor }] => {
@@ -57,6 +59,8 @@ impl Tail {
             // A pixel shuffle is added to the enlarged picture: two layers in either order.
             [.., one, other, Layer::Sum { first, second, factor: 1.0 }] if channels == 3 => {
                 let both = [count - 2, count - 1];
+                let joined_to =
+                    |result| [*first, *second].contains(&(count - 1)) && result != count - 1;
                 let joined = [*first, *second].iter().all(|value| both.contains(value));
                 let single = both.iter().all(|value| uses[*value] == 1);
                 let found = [(one, other), (other, one)].into_iter().find_map(|(one, other)| {
@@ -65,11 +69,18 @@ impl Tail {
                     let fits = by == factor && joined && single && first != second;
                     fits.then_some((from, factor, interpolation))
                 });
+                // The features may have been enlarged before.
+                let plain = || {
+                    let (by, onto) = picture(other)?;
+                    let result = if *second == count - 1 { *first } else { *second };
+                    let fits = by == scale && joined_to(result) && uses[count - 1] == 1;
+                    fits.then_some(Self { result, first: count - 2, onto: Some(onto), ..whole })
+                };
                 match found {
                     Some((result, shuffle, onto)) => {
                         Self { result, first: count - 3, shuffle, onto: Some(onto), ..whole }
                     }
-                    None => whole,
+                    None => plain().unwrap_or(whole),
                 }
             }
             _ => whole,
@@ -249,11 +260,8 @@ impl<'a> Lowering<'a> {
                 Layer::Sum { first, second, factor }
                     if beside.residual.is_none() && beside.shuffle == 1 && !repeated =>
                 {
-                    let (other, own) = if *second == made {
-                        (*first, *factor)
-                    } else {
-                        (*second, 1.0)
-                    };
+                    let (other, own) =
+                        if *second == made { (*first, *factor) } else { (*second, 1.0) };
                     let linear = filter.slope.is_none();
                     let unknown = other != 0 && self.values[other].is_none();
                     if unknown
@@ -390,4 +398,180 @@ fn unshuffled(filter: &Filter, factor: usize) -> Filter {
         weight[((output * inputs + input) * large + y) * large + x] = *value;
     }
     Filter { inputs, kernel: large, stride: factor, weight, ..filter.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, Tensor, TensorData};
+
+    use super::super::*;
+    use crate::net::{
+        Network,
+        direct::{Direct, InstructionSet},
+    };
+
+    fn conv(from: ValueId, inputs: usize, outputs: usize, kernel: usize) -> Layer {
+        Layer::Conv { from, inputs, outputs, kernel, stride: 1, padding: kernel / 2 }
+    }
+
+    fn leaky(from: ValueId) -> Layer {
+        Layer::Activation { from, curve: Curve::Leaky { slope: 0.2 } }
+    }
+
+    fn sum(first: ValueId, second: ValueId, factor: f32) -> Layer {
+        Layer::Sum { first, second, factor }
+    }
+
+    fn affine(from: ValueId, factor: &[f32], addend: &[f32]) -> Layer {
+        Layer::Affine { from, factor: factor.to_vec(), addend: addend.to_vec() }
+    }
+
+    /// The CPU path against Burn, on pictures of several sizes.
+    fn compare(channels: usize, layers: Vec<Layer>) {
+        let config = LayeredConfig { family: "test".to_owned(), channels, layers, resized: None };
+        config.check().unwrap();
+        let device = Device::flex();
+        device.seed(3);
+        let network = Network::Layered(config.init(&device));
+        for set in InstructionSet::available() {
+            let direct = Direct::on(&network, set, 2).unwrap();
+            for (height, width) in [(9, 7), (1, 1), (20, 33)] {
+                let values = (0..3 * height * width).map(|i| (i as f32 * 0.7).sin()).collect();
+                let input = TensorData::new(values, [1, 3, height, width]);
+                let input = Tensor::<4>::from_data(input, &device);
+                let expected = network.forward(input.clone());
+                let difference = (direct.forward(input) - expected.clone()).abs().max();
+                let (difference, largest) =
+                    (difference.into_scalar::<f32>(), expected.abs().max().into_scalar::<f32>());
+                assert!(
+                    difference < 1e-4 * largest.max(1.0),
+                    "{set:?} {height}x{width}: {difference} of {largest}, {:?}",
+                    config.layers
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_way_to_put_layers_together_gives_what_burn_gives() {
+        // A factor after a convolution, and one of its own.
+        compare(3, vec![conv(0, 3, 8, 3), affine(1, &[0.2], &[0.1]), conv(2, 8, 3, 3)]);
+        compare(
+            3,
+            vec![conv(0, 3, 8, 3), affine(1, &[0.2], &[0.1]), sum(1, 2, 1.0), conv(3, 8, 3, 3)],
+        );
+        // A convolution is added to, multiplied or not, before its activation or after.
+        for factor in [1.0, 0.2, -1.0] {
+            compare(
+                3,
+                vec![
+                    conv(0, 3, 8, 3),
+                    conv(1, 8, 8, 3),
+                    sum(1, 2, factor),
+                    leaky(3),
+                    conv(4, 8, 3, 3),
+                ],
+            );
+            compare(
+                3,
+                vec![
+                    conv(0, 3, 8, 3),
+                    conv(1, 8, 8, 3),
+                    leaky(2),
+                    sum(3, 1, factor),
+                    conv(4, 8, 8, 3),
+                    sum(1, 5, 1.0),
+                    conv(6, 8, 3, 1),
+                    sum(0, 7, factor),
+                ],
+            );
+        }
+        // A sum of what was made before, scaled by a layer of its own.
+        compare(
+            3,
+            vec![
+                conv(0, 3, 8, 3),
+                conv(1, 8, 8, 3),
+                sum(2, 1, 1.0),
+                affine(3, &[0.2], &[0.0]),
+                sum(4, 1, 1.0),
+                conv(5, 8, 8, 3),
+                sum(1, 6, 1.0),
+                conv(7, 8, 3, 3),
+            ],
+        );
+    }
+
+    #[test]
+    fn joined_values_are_those_of_burn() {
+        for width in [8, 16, 32] {
+            for growth in [4, 16] {
+                compare(
+                    3,
+                    vec![
+                        conv(0, 3, width, 3),
+                        conv(1, width, growth, 3),
+                        leaky(2),
+                        Layer::Joined { from: vec![1, 3] },
+                        conv(4, width + growth, growth, 3),
+                        leaky(5),
+                        Layer::Joined { from: vec![1, 3, 6] },
+                        conv(7, width + 2 * growth, width, 3),
+                        sum(1, 8, 0.2),
+                        Layer::Joined { from: vec![9, 1] },
+                        conv(10, 2 * width, 3, 1),
+                    ],
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn sizes_change_as_in_burn() {
+        compare(
+            3,
+            vec![
+                Layer::Unshuffle { from: 0, factor: 2 },
+                conv(1, 12, 8, 3),
+                Layer::Enlarged { from: 2, factor: 2, smooth: false },
+                conv(3, 8, 8, 3),
+                leaky(4),
+                conv(5, 8, 12, 3),
+                Layer::Shuffle { from: 6, factor: 2 },
+            ],
+        );
+        for smooth in [false, true] {
+            let enlarged = Layer::Enlarged { from: 0, factor: 3, smooth };
+            let shuffle = |from| Layer::Shuffle { from, factor: 3 };
+            compare(3, vec![conv(0, 3, 27, 3), shuffle(1), enlarged.clone(), sum(2, 3, 1.0)]);
+            compare(3, vec![conv(0, 3, 27, 3), enlarged.clone(), shuffle(1), sum(2, 3, 1.0)]);
+            let features = [conv(0, 3, 72, 3), shuffle(1), conv(2, 8, 3, 3)];
+            for (one, other) in [(3, 4), (4, 3)] {
+                let end = [enlarged.clone(), sum(one, other, 1.0)];
+                compare(3, [&features[..], &end].concat());
+            }
+        }
+        compare(
+            1,
+            vec![
+                affine(0, &[255.0], &[-3.0]),
+                conv(1, 1, 8, 5),
+                conv(2, 8, 4, 3),
+                Layer::Shuffle { from: 3, factor: 2 },
+                affine(4, &[0.004], &[0.5]),
+            ],
+        );
+        compare(
+            3,
+            vec![
+                conv(0, 3, 16, 9),
+                conv(1, 16, 64, 3),
+                Layer::Shuffle { from: 2, factor: 2 },
+                Layer::Activation { from: 3, curve: Curve::PRelu { slopes: 16 } },
+                conv(4, 16, 3, 9),
+                Layer::Activation { from: 5, curve: Curve::Tanh },
+                affine(6, &[0.5], &[0.5]),
+            ],
+        );
+    }
 }

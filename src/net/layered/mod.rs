@@ -35,8 +35,9 @@ const MOST_LAYERS: usize = 10_000;
 /// More numbers than any network that this program runs has.
 const MOST_NUMBERS: usize = 1 << 29;
 
-/// Smaller pictures are continued to this side where a network looks at them from afar.
-const LEAST_SIDE: usize = 32;
+/// Smaller pictures are continued to this side where a network looks at them from afar: enhanced
+/// spatial attention needs 15 pixels.
+const LEAST_SIDE: usize = 16;
 
 /// The number of a value; see the module's documentation.
 pub type ValueId = usize;
