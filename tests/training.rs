@@ -482,7 +482,6 @@ fn every_option_changes_what_is_learnt() {
         TrainOptions { mask_weight: 5.0, ..plain() },
         TrainOptions { pixel_weight: 2.0, ..plain() },
         TrainOptions { total_variation: 0.1, ..plain() },
-        TrainOptions { grid: 1.0, ..plain() },
         TrainOptions { adversarial: 0.1, discriminator_channels: 4, ..plain() },
         TrainOptions { warp: 1.0, ..plain() },
         TrainOptions { progressive: stages(), ..plain() },

@@ -13,6 +13,8 @@ use pixmend::app::{App, Setup};
 use crate::support::{files, picture, write};
 
 fn window(photo: Option<PathBuf>, settings: Option<PathBuf>) -> Harness<'static, App> {
+    // Never the folder of whoever runs the tests.
+    pixmend::model::library::keep_in(tempfile::tempdir().unwrap().keep());
     Harness::builder()
         .with_size([1180.0, 760.0])
         .build_eframe(move |cc| App::new(cc, Setup { photo, settings }).unwrap())
@@ -235,6 +237,52 @@ fn a_bad_file_is_explained_and_the_photo_stays() {
     click(&mut harness, "×");
     harness.step();
     assert!(!shows(&harness, "half.png"));
+}
+
+#[test]
+fn a_dropped_model_is_added_used_and_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let settings = use_cpu(home.path());
+    let photo = write(folder.path(), "small.png", &picture(24, 16));
+    let mut harness = window(Some(photo), Some(settings.clone()));
+    wait_for(&mut harness, "Upscale 4×");
+
+    let broken = folder.path().join("broken.pth");
+    std::fs::copy(folder.path().join("small.png"), &broken).unwrap();
+    drop_file(&mut harness, &broken);
+    wait_for(&mut harness, "broken.pth");
+
+    let model =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models/msrresnet-3x.pth");
+    drop_file(&mut harness, &model);
+    wait_for(&mut harness, "Added msrresnet-3x: MSRResNet, enlarges 3×");
+    wait_for(&mut harness, "24 × 16 to 72 × 48");
+    click(&mut harness, "Upscale 3×");
+    wait_for(&mut harness, "Save");
+    wait_for(&mut harness, "72 × 48 in");
+
+    // It is in the list, and still chosen in the next window.
+    drop(harness);
+    let photo = folder.path().join("small.png");
+    let mut harness = window(Some(photo), Some(settings));
+    wait_for(&mut harness, "Upscale 3×");
+    harness.get_by_role_and_label(Role::ComboBox, "Model").click();
+    harness.step();
+    harness.step();
+    assert!(shows(&harness, "fast-4x") && shows(&harness, "Add models…"));
+    click(&mut harness, "Remove msrresnet-3x from the list");
+    wait_for(&mut harness, "Upscale 4×");
+    step_until(&mut harness, "it is gone", |harness| !shows(harness, "msrresnet-3x"));
+
+    // A model that keeps the size is for cleaning.
+    let model = model.with_file_name("dncnn.pth");
+    drop_file(&mut harness, &model);
+    wait_for(&mut harness, "Added dncnn: DnCNN, keeps the size");
+    click(&mut harness, "Repair");
+    wait_for(&mut harness, "dncnn");
+    click(&mut harness, "Clean");
+    wait_for(&mut harness, "24 × 16 in");
 }
 
 #[test]

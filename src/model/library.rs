@@ -3,6 +3,7 @@
 use std::{
     ffi::OsStr,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use serde::Serialize;
@@ -66,9 +67,21 @@ pub fn list() -> (Vec<About>, Vec<Error>) {
     (models, broken)
 }
 
+/// See [`keep_in`].
+static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+
+/// Keeps models in this folder in place of the user's, for as long as the program runs; the first
+/// call counts.
+pub fn keep_in(folder: PathBuf) {
+    FOLDER.get_or_init(|| folder);
+}
+
 /// Where the files lie; `None` where the system has no home folder.
 #[must_use]
 pub fn folder() -> Option<PathBuf> {
+    if let Some(folder) = FOLDER.get() {
+        return Some(folder.clone());
+    }
     let dirs = directories::ProjectDirs::from("io.github", "pixmend", "Pixmend")?;
     Some(dirs.data_dir().join("models"))
 }

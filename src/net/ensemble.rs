@@ -42,6 +42,10 @@ impl Generator for Ensemble {
         self.0.scale()
     }
 
+    fn memory(&self) -> usize {
+        self.0.memory()
+    }
+
     fn channels(&self) -> u32 {
         self.0.channels()
     }

@@ -78,6 +78,12 @@ pub trait Generator: Send {
         1
     }
 
+    /// Bytes that its maps take for each input pixel at most, as far as that is known: larger
+    /// networks should get smaller tiles.
+    fn memory(&self) -> usize {
+        0
+    }
+
     /// Trainable numbers, and the running ones of batch normalisation.
     fn parameters(&self) -> usize;
 
@@ -324,6 +330,10 @@ impl Generator for Network {
 
     fn grid(&self) -> u32 {
         self.generator().grid()
+    }
+
+    fn memory(&self) -> usize {
+        self.generator().memory()
     }
 
     fn parameters(&self) -> usize {

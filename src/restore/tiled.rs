@@ -31,6 +31,9 @@ use crate::{
 /// many pixels; larger pictures are feathered from tiles.
 const WHOLE_PIXELS: u64 = 1 << 20;
 
+/// Bytes that the maps of a tile should take at most.
+const MOST_MEMORY: usize = 1 << 30;
+
 /// Side of the smallest piece that a failed tile is cut into.
 const SMALLEST_PIECE: u32 = 32;
 
@@ -119,6 +122,8 @@ impl<'a> Task<'a> {
             balanced: tile.is_none() && !device.tunes_kernels(),
         };
         if tile.is_none() {
+            let side = (MOST_MEMORY / network.memory().max(1)).isqrt() as u32;
+            task.tile = task.tile.min(side / 32 * 32).max(64);
             // Shrinking a lot reaches far: then the default gives way.
             task.tile = task.tile.max(smallest_tile(&task, network));
         }

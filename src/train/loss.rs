@@ -280,7 +280,7 @@ impl Objective {
         if self.total_variation > 0.0 {
             sum = sum + total_variation(answer) * self.total_variation;
         }
-        if self.grid > 0.0 && self.scale > 1 {
+        if self.grid > 0.0 {
             sum = sum + grid(answer.clone(), original.clone(), self.scale) * self.grid;
         }
         if let Some(discriminator) = discriminator {
@@ -412,6 +412,12 @@ mod tests {
         // One pixel of sixteen is 15/16 above the mean, the others are 1/16 below it.
         let expected = 0.1 * (15.0 / 16.0 + 15.0 / 16.0) / 16.0;
         close(grid(dotted(4, 0.1), photo.clone(), 4), expected);
+        let objective = |weight: f64| {
+            let options = TrainOptions { grid: weight, ..TrainOptions::default() };
+            let objective = Objective::new(&options, 4, None).unwrap();
+            objective.of(0, &dotted(4, 0.1), &photo, None, None)
+        };
+        close(objective(2.0) - objective(0.0), 2.0 * expected);
         // Another brightness, or what repeats with another period, is none.
         close(grid(photo.clone() + 0.2, photo.clone(), 4), 0.0);
         let other = grid(dotted(3, 0.1), photo.clone(), 4).into_scalar::<f32>();

@@ -300,6 +300,9 @@ impl Trainer {
                 ));
             }
         }
+        if options.grid > 0.0 && scale == 1 {
+            return Err(Error::Setting("--grid is for networks that enlarge".to_owned()));
+        }
         let device = chosen.burn().clone().autodiff();
         let comparison = Comparison::new(&options, scale, &device)?;
         comparison.objective.check(options.smallest_crop() * scale)?;

@@ -86,7 +86,7 @@ pub struct TrainOptions {
     /// Weight of the total variation of the result
     #[arg(long, default_value_t = 0.0, help_heading = "Losses")]
     pub total_variation: f64,
-    /// Weight of the grid that a result shows with the pixels of its input
+    /// Weight of the grid that an enlarged result shows with the pixels of its input
     #[arg(long, default_value_t = 0.0, help_heading = "Losses")]
     pub grid: f64,
     /// Weight of the discriminator's opinion; 0.001 in SRGAN. With --features the verdict goes by

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use egui::{ComboBox, ProgressBar, RichText, Ui, Vec2};
+use egui::{Align, ComboBox, Layout, ProgressBar, RichText, Ui, Vec2};
 
 use super::super::{App, Command, Made, ResultSoFar, Running, Summary, theme};
 use crate::{device::CPU, model::library::About, picture::Picture};
@@ -132,31 +132,23 @@ pub(super) fn models_ui(
     label: egui::Id,
 ) -> Asked {
     let mut asked = Asked::Nothing;
+    let width = ui.available_width();
     ComboBox::from_id_salt(label)
         .selected_text(chosen.clone())
-        .width(ui.available_width())
+        .width(width)
+        .height(420.0)
         .truncate()
         .show_ui(ui, |ui| {
+            ui.set_max_width(width - ui.spacing().menu_margin.sum().x);
             for model in models.iter().filter(|model| fits(model)) {
-                ui.horizontal(|ui| {
-                    let About { name, architecture, scale, bytes, .. } = model;
-                    let megabytes = *bytes as f64 / 1e6;
-                    let about = format!("{architecture}, {scale}×, {megabytes:.1} MB");
-                    ui.selectable_value(chosen, name.clone(), name).on_hover_text(about);
-                    if !model.shipped {
-                        let help = format!("Remove {name} from the list");
-                        let button = ui.small_button("✕").on_hover_text(&help);
-                        button.widget_info(|| {
-                            egui::WidgetInfo::labeled(egui::Role::Button, true, &help)
-                        });
-                        if button.clicked() {
-                            asked = Asked::Remove(name.clone());
-                        }
-                    }
-                });
+                if model_ui(ui, model, chosen) {
+                    asked = Asked::Remove(model.name.clone());
+                }
             }
             ui.separator();
-            let add = ui.button(Command::AddModel.name()).on_hover_text(Command::AddModel.help());
+            let add = ui
+                .selectable_label(false, Command::AddModel.name())
+                .on_hover_text(Command::AddModel.help());
             if add.clicked() {
                 asked = Asked::Add;
             }
@@ -164,6 +156,32 @@ pub(super) fn models_ui(
         .response
         .labelled_by(label);
     asked
+}
+
+/// A row of the list; whether the model is to be removed.
+fn model_ui(ui: &mut Ui, model: &About, chosen: &mut String) -> bool {
+    let About { name, architecture, scale, bytes, .. } = model;
+    let megabytes = *bytes as f64 / 1e6;
+    let about = format!("{name}\n{architecture}, {scale}×, {megabytes:.1} MB");
+    let size = Vec2::new(ui.available_width(), ui.spacing().interact_size.y);
+    let row = |ui: &mut Ui| {
+        let mut removes = false;
+        if !model.shipped {
+            let help = format!("Remove {name} from the list");
+            let button = ui.add(egui::Button::new("×").small().frame(false)).on_hover_text(&help);
+            button.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &help));
+            removes = button.clicked();
+        }
+        ui.with_layout(Layout::top_down_justified(Align::LEFT), |ui| {
+            let label = egui::Button::selectable(chosen == name, name).truncate();
+            if ui.add(label).on_hover_text(about).clicked() {
+                *chosen = name.clone();
+                ui.close();
+            }
+        });
+        removes
+    };
+    ui.allocate_ui_with_layout(size, Layout::right_to_left(Align::Center), row).inner
 }
 
 impl App {

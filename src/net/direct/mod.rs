@@ -161,6 +161,7 @@ struct About {
     takes_marked: bool,
     reach: Reach,
     grid: u32,
+    memory: usize,
     parameters: usize,
     /// What the answer is resized by at the end.
     resized: Option<[usize; 2]>,
@@ -197,6 +198,7 @@ impl Direct {
             takes_marked: network.takes_marked(),
             reach: network.reach(),
             grid: network.grid(),
+            memory: network.memory(),
             parameters: network.parameters(),
             resized: network.resized(),
         }
@@ -217,6 +219,7 @@ impl Direct {
                 takes_marked: false,
                 reach: Reach::Whole,
                 grid: graph.multiple as u32,
+                memory: 0,
                 parameters: graph.parameters(),
                 resized: None,
             },
@@ -277,6 +280,10 @@ impl Generator for Direct {
 
     fn grid(&self) -> u32 {
         self.about.grid
+    }
+
+    fn memory(&self) -> usize {
+        self.about.memory
     }
 
     fn parameters(&self) -> usize {

@@ -287,6 +287,40 @@ impl LayeredConfig {
         self.traced().ok().and_then(|values| self.ratio(&values)).map_or(1, |[scale, _]| scale)
     }
 
+    /// Bytes of all values that are needed at the same time at most, for each pixel of the picture.
+    fn memory(&self) -> usize {
+        let values = self.traced().unwrap_or_default();
+        let size = |value: &Traced| {
+            let [above, below] = value.scale.unwrap_or([1, 2]);
+            4 * value.channels * above * above / (below * below)
+        };
+        let last = self.last_uses();
+        let (mut now, mut most) = (0, 0);
+        for (number, value) in values.iter().enumerate() {
+            now += size(value);
+            most = most.max(now);
+            // The layer that made it was the last one to take these.
+            let mut gone: Vec<usize> = match number.checked_sub(1) {
+                Some(layer) => self.layers[layer].takes(),
+                None => Vec::new(),
+            };
+            gone.sort_unstable();
+            gone.dedup();
+            gone.retain(|value| last[*value] + 1 == number);
+            now -= gone.iter().map(|value| size(&values[*value])).sum::<usize>();
+        }
+        most
+    }
+
+    /// The number of the last layer that takes each value; the answer is taken by none.
+    fn last_uses(&self) -> Vec<usize> {
+        let mut last = vec![self.layers.len(); self.layers.len() + 1];
+        for (number, layer) in self.layers.iter().enumerate() {
+            layer.takes().into_iter().for_each(|value| last[value] = number);
+        }
+        last
+    }
+
     /// How many of the layers are convolutions.
     #[must_use]
     pub fn convolutions(&self) -> usize {
@@ -451,10 +485,7 @@ impl Layered {
     fn run(&self, picture: Tensor<4>) -> Tensor<4> {
         let layers = &self.config.layers;
         // A value goes when the last layer that takes it has run.
-        let mut last = vec![layers.len(); layers.len() + 1];
-        for (number, layer) in layers.iter().enumerate() {
-            layer.takes().into_iter().for_each(|value| last[value] = number);
-        }
+        let last = self.config.last_uses();
         let mut values: Vec<Option<Tensor<4>>> = vec![Some(picture)];
         let (mut convs, mut slopes) = (self.convs.iter(), self.slopes.iter());
         for (number, layer) in layers.iter().enumerate() {
@@ -580,6 +611,10 @@ impl Generator for Layered {
 
     fn grid(&self) -> u32 {
         self.config.multiple() as u32
+    }
+
+    fn memory(&self) -> usize {
+        self.config.memory()
     }
 
     fn parameters(&self) -> usize {
