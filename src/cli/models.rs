@@ -42,6 +42,9 @@ pub enum Arguments {
     Remove {
         /// Its name
         name: String,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
     },
     /// Say what a model is
     Show {
@@ -66,6 +69,9 @@ pub enum Arguments {
         /// Replace the file if it exists
         #[arg(long)]
         overwrite: bool,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -82,12 +88,13 @@ struct Shown<'a> {
 }
 
 fn line(about: &About) -> String {
-    let About { name, architecture, scale, takes_mask, parameters, bytes, .. } = about;
+    let About { name, architecture, scale, colours, takes_mask, parameters, bytes, .. } = about;
     let job = match (scale, takes_mask) {
         (_, true) => "fills a mask".to_owned(),
         (1, _) => "keeps the size".to_owned(),
         _ => format!("enlarges {scale}x"),
     };
+    let job = if *colours == 1 { format!("{job}, each colour apart") } else { job };
     let mebibytes = *bytes as f64 / f64::from(1 << 20);
     format!("{name}: {architecture}, {job}, {parameters} parameters, {mebibytes:.1} MiB")
 }
@@ -131,17 +138,23 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
                 None => print_all(added, *json),
             }
         }
-        Arguments::Remove { name } => library::remove(name),
+        Arguments::Remove { name, json } => {
+            library::remove(name)?;
+            if *json { print_json(&serde_json::json!({ "removed": name })) } else { Ok(()) }
+        }
         Arguments::Show { model, json } => {
             let model = Model::find(model)?;
             let shown = Shown { about: About::of(&model), network: model.config() };
             if *json { print_json(&shown) } else { print_line(&line(&shown.about)) }
         }
-        Arguments::Export { model, to, half, overwrite } => {
+        Arguments::Export { model, to, half, overwrite, json } => {
             let model = Model::find(model)?;
             let model = if *half { model.halved()? } else { model };
             let existing = if *overwrite { Existing::Replace } else { Existing::Refuse };
             let path = model.save(to, existing)?;
+            if *json {
+                return print_json(&serde_json::json!({ "output": path }));
+            }
             print_line(&path.display().to_string())
         }
     }

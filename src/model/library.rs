@@ -28,6 +28,8 @@ pub struct About {
     pub architecture: String,
     /// Output size over input size.
     pub scale: u32,
+    /// Colours that it sees at once: 3, or 1.
+    pub colours: usize,
     /// Whether it fills what a mask marks.
     pub takes_mask: bool,
     /// How many numbers it holds.
@@ -46,6 +48,7 @@ impl About {
             shipped: Model::shipped().any(|name| name == model.name()),
             architecture: config.family().to_owned(),
             scale: config.scale(),
+            colours: config.colours(),
             takes_mask: config.takes_mask(),
             parameters: config.parameters(),
             bytes: model.bytes().len(),

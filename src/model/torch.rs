@@ -14,6 +14,9 @@ use crate::error::{Error, Result};
 const WRAPPERS: [&str; 7] =
     ["model_state_dict", "state_dict", "params_ema", "params-ema", "params", "model", "net"];
 
+/// Packages whose types may stand in a file; none of them is made, but for tensors.
+const PACKAGES: [&str; 5] = ["torch", "collections", "numpy", "_codecs", "int"];
+
 /// What training on several devices or in a larger whole puts before every name.
 const PREFIXES: [&str; 2] = ["module.", "netG."];
 
@@ -23,6 +26,11 @@ const PREFIXES: [&str; 2] = ["module.", "netG."];
 /// [`Error::Model`], [`Error::Read`] and its kin.
 pub(super) fn state_dict(path: &Path) -> Result<Vec<(String, Tensor)>> {
     let root = PytorchReader::read_pickle_data(path, None).map_err(|error| refused(path, error))?;
+    if let Some(name) = foreign(&root) {
+        let name: String = name.chars().take(80).collect();
+        let name = name.escape_debug();
+        return Err(unfit(path, format!("it asks for {name}, which no model needs")));
+    }
     let reader = match wrapper(&root) {
         Some(key) => PytorchReader::with_top_level_key(path, key),
         None => PytorchReader::new(path),
@@ -34,6 +42,19 @@ pub(super) fn state_dict(path: &Path) -> Result<Vec<(String, Tensor)>> {
     let prefix = PREFIXES.iter().find(|prefix| tensors.keys().all(|key| key.starts_with(**prefix)));
     let start = prefix.map_or(0, |prefix| prefix.len());
     Ok(tensors.into_iter().map(|(name, tensor)| (name[start..].to_owned(), tensor)).collect())
+}
+
+/// What a file names beside tensors and the plain values that checkpoints hold with them.
+fn foreign(value: &PickleValue) -> Option<&str> {
+    match value {
+        PickleValue::Unsupported(name) => {
+            let package = name.split('.').next().unwrap_or_default();
+            (!PACKAGES.contains(&package)).then_some(name)
+        }
+        PickleValue::List(values) => values.iter().find_map(foreign),
+        PickleValue::Dict(entries) => entries.values().find_map(foreign),
+        _ => None,
+    }
 }
 
 /// The key of the dictionary in a dictionary that holds the weights.
@@ -269,11 +290,16 @@ mod tests {
         for (module, name) in [("os", "system"), ("posix", "system"), ("builtins", "exec")] {
             let class = format!("c{module}\n{name}\n");
             let call = [class.as_bytes(), &argument, b"\x85R"].concat();
-            // Alone there are no weights; beside them the call is left aside.
             let error = opened(&legacy(&call, &VALUES)).unwrap_err();
             assert!(matches!(error, Error::Model { .. }), "{error}");
             let beside = dict(&[("weight", &weight), ("extra", &call)]);
-            assert_eq!(opened(&legacy(&beside, &VALUES)).unwrap().len(), 1);
+            let error = opened(&legacy(&beside, &VALUES)).unwrap_err().to_string();
+            assert!(error.contains(&format!("{module}.{name}")), "{error}");
+            // So is one that is only named, deep inside.
+            let deep = dict(&[("a", &dict(&[("b", class.as_bytes())]))]);
+            let beside = dict(&[("weight", &weight), ("extra", &deep)]);
+            let error = opened(&legacy(&beside, &VALUES)).unwrap_err().to_string();
+            assert!(error.contains(&format!("{module}.{name}")), "{error}");
             // What it would make of a tensor is not known, so there is none.
             let around = [class.as_bytes(), &weight, b"\x85R"].concat();
             let error = opened(&legacy(&dict(&[("weight", &around)]), &VALUES)).unwrap_err();

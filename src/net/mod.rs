@@ -187,6 +187,15 @@ impl NetworkConfig {
         }
     }
 
+    /// Colour channels of its pictures; one that has 1 is asked for each colour apart.
+    #[must_use]
+    pub const fn colours(&self) -> usize {
+        match self {
+            Self::Layered(config) => config.channels,
+            _ => 3,
+        }
+    }
+
     /// Output size over input size.
     #[must_use]
     pub fn scale(&self) -> u32 {
