@@ -46,8 +46,12 @@ pub enum Command {
     Rectangle,
     /// Marks what a line goes around.
     Lasso,
+    /// Marks the scratch between two places.
+    Trace,
     /// Marks what has one colour.
     Wand,
+    /// The mask with the photo or without it.
+    MaskAlone,
     /// End the running job.
     Cancel,
     /// Write the result beside the photo.
@@ -76,7 +80,7 @@ pub enum Command {
 
 impl Command {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 34] = [
         Self::Open,
         Self::Paste,
         Self::OpenSample,
@@ -96,7 +100,9 @@ impl Command {
         Self::Eraser,
         Self::Rectangle,
         Self::Lasso,
+        Self::Trace,
         Self::Wand,
+        Self::MaskAlone,
         Self::Cancel,
         Self::Save,
         Self::SaveAs,
@@ -134,7 +140,9 @@ impl Command {
             Self::Eraser => "Eraser",
             Self::Rectangle => "Box",
             Self::Lasso => "Lasso",
+            Self::Trace => "Trace",
             Self::Wand => "Wand",
+            Self::MaskAlone => "Mask alone",
             Self::Cancel => "Cancel",
             Self::Save => "Save",
             Self::SaveAs => "Save as…",
@@ -177,6 +185,8 @@ impl Command {
             Self::Eraser => "Take marks away",
             Self::Rectangle => "Mark what is between two corners",
             Self::Lasso => "Mark what you go around",
+            Self::Trace => "Mark the scratch between two clicks, and on from there",
+            Self::MaskAlone => "Show the mask without the photo",
             Self::Wand => {
                 "Mark what has the colour of the place you click and hangs together with it"
             }
@@ -224,7 +234,9 @@ impl Command {
             Self::Eraser => vec![plain(Key::E)],
             Self::Rectangle => vec![plain(Key::M)],
             Self::Lasso => vec![plain(Key::L)],
+            Self::Trace => vec![plain(Key::T)],
             Self::Wand => vec![plain(Key::W)],
+            Self::MaskAlone => vec![plain(Key::Q)],
             Self::Upscale => vec![command(Key::Enter), command(Key::U)],
             Self::Cancel => vec![plain(Key::Escape)],
             Self::Save => vec![command(Key::S)],
@@ -271,7 +283,9 @@ impl Command {
             | Self::Eraser
             | Self::Rectangle
             | Self::Lasso
-            | Self::Wand => app.can_mark(),
+            | Self::Trace
+            | Self::Wand
+            | Self::MaskAlone => app.can_mark(),
             Self::Undo => app.can_undo(),
             Self::Redo => app.can_redo(),
             Self::Adopt => app.can_save(),

@@ -335,6 +335,7 @@ impl App {
 
     fn use_tool(&mut self, tool: Tool) {
         if let Some(document) = &mut self.document {
+            document.repair.abandon();
             document.repair.tool = tool;
         }
     }
@@ -362,6 +363,10 @@ impl App {
             if let Some(area) = changed {
                 self.viewer.update_mask(repair.editor.mask(), area);
             }
+        }
+        if let Some(Document { repair, .. }) = &self.document {
+            let reach = repair.options.grow + repair.options.feather;
+            self.viewer.show_reach(repair.editor.mask(), reach);
         }
         self.viewer.marks = match &self.document {
             Some(document) if self.task == Task::Repair => {
@@ -438,7 +443,9 @@ impl App {
             Command::Eraser => self.use_tool(Tool::Eraser),
             Command::Rectangle => self.use_tool(Tool::Rectangle),
             Command::Lasso => self.use_tool(Tool::Lasso),
+            Command::Trace => self.use_tool(Tool::Trace),
             Command::Wand => self.use_tool(Tool::Wand),
+            Command::MaskAlone => self.viewer.mask_alone = !self.viewer.mask_alone,
             Command::Cancel => {
                 if let Some(running) = &self.running {
                     running.handle.cancel();

@@ -7,6 +7,7 @@ use crate::{
     mask::{
         editor::Editor,
         paint::{self, Place},
+        trace::trace,
     },
     rect::Rect,
     restore::mend::MendOptions,
@@ -29,17 +30,19 @@ pub enum Tool {
     Rectangle,
     /// Marks what a line goes around.
     Lasso,
+    /// Marks the scratch between two places.
+    Trace,
     /// Marks what has the colour of one place and hangs together with it.
     Wand,
 }
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Brush, Self::Eraser, Self::Rectangle, Self::Lasso, Self::Wand];
+    pub const ALL: [Self; 6] =
+        [Self::Brush, Self::Eraser, Self::Rectangle, Self::Lasso, Self::Trace, Self::Wand];
 
     const fn is_round(self) -> bool {
-        matches!(self, Self::Brush | Self::Eraser)
+        matches!(self, Self::Brush | Self::Eraser | Self::Trace)
     }
 }
 
@@ -129,6 +132,12 @@ impl Repair {
                 vec![*a, [b[0], a[1]], *b, [a[0], b[1]], *a]
             }
             (Tool::Lasso, line) => line.to_vec(),
+            // A cross where the next trace begins.
+            (Tool::Trace, [.., at]) => {
+                let arm = self.radius.max(3.0);
+                let to = |x: f32, y: f32| [at[0] + x * arm, at[1] + y * arm];
+                vec![to(-1.0, 0.0), to(1.0, 0.0), *at, to(0.0, -1.0), to(0.0, 1.0)]
+            }
             _ => Vec::new(),
         }
     }
@@ -165,6 +174,21 @@ impl Repair {
                         .editor
                         .edit(|mask| paint::wand(mask, &photo, pixel, TOLERANCE, on));
                 }
+                if tool == Tool::Trace {
+                    // The first click begins, each further one leads on from the last.
+                    let Some(from) = self.line.pop() else {
+                        self.line = vec![at];
+                        return None;
+                    };
+                    let line = trace(&photo(), from, at, 2.0 * radius);
+                    self.line = vec![at];
+                    return self.editor.edit(|mask| {
+                        let strokes = line
+                            .windows(2)
+                            .map(|pair| paint::stroke(mask, pair[0], pair[1], radius, on));
+                        strokes.flatten().reduce(|all, area| all.joined(&area))
+                    });
+                }
                 if !tool.is_round() {
                     self.line = vec![at];
                     return None;
@@ -174,6 +198,7 @@ impl Repair {
                 self.editor.begin();
                 self.editor.extend(at, |mask, _| paint::stroke(mask, from, at, radius, on))
             }
+            Touch::Move(_) | Touch::Up if tool == Tool::Trace => None,
             Touch::Move(at) if tool.is_round() => {
                 let on = !self.erases;
                 self.last = Some(at);
@@ -244,6 +269,32 @@ mod tests {
             assert!(repair.editor.undo().is_some() && repair.editor.undo().is_none());
             assert!(repair.line().is_empty());
         }
+    }
+
+    #[test]
+    fn a_trace_goes_from_click_to_click_and_is_one_edit_each() {
+        let scratched = || {
+            RgbImage::from_fn(80, 60, |x, y| {
+                let on = y == 20 + x / 4;
+                image::Rgb([if on { 230 } else { 60 + (x * y % 5) as u8 }; 3])
+            })
+        };
+        let mut repair = Repair::new((80, 60));
+        (repair.tool, repair.radius) = (Tool::Trace, 1.0);
+        for at in [[4.5, 21.5], [40.5, 30.5], [70.5, 37.5]] {
+            repair.touch(down(at), scratched);
+            repair.touch(Touch::Up, scratched);
+            assert_eq!(repair.line().len(), 5, "a cross shows where it goes on");
+        }
+        let on_scratch =
+            (6..70).filter(|x| repair.editor.mask().get_pixel(*x, 20 + x / 4).0[0] > 0);
+        assert!(on_scratch.count() > 60);
+        let marked = count(repair.editor.mask());
+        assert!(marked < 400, "{marked}");
+        assert!(repair.editor.undo().is_some());
+        assert!((100..marked).contains(&count(repair.editor.mask())));
+        repair.abandon();
+        assert!(repair.line().is_empty());
     }
 
     #[test]

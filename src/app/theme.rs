@@ -21,6 +21,9 @@ pub const VEIL: [f32; 4] = [0.0, 0.0, 0.0, 0.45];
 /// Over what is marked, multiplied by its alpha.
 pub const MARKED: [f32; 4] = [0.47, 0.08, 0.12, 0.5];
 
+/// Over what is filled around it, multiplied by its alpha.
+pub const REACHED: [f32; 4] = [0.17, 0.03, 0.045, 0.18];
+
 /// Between the two panes.
 pub const DIVIDER: [f32; 4] = [0.27, 0.27, 0.27, 1.0];
 

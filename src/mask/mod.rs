@@ -14,9 +14,13 @@ use crate::rect::Rect;
 
 pub mod editor;
 pub mod paint;
+pub mod trace;
 
 /// Furthest that a mask is grown, shrunk or feathered, in pixels.
 pub const MOST: f32 = 256.0;
+
+/// See [`grown_within`].
+pub const EXACT: u64 = 2 << 20;
 
 /// Side of the squares by which marks are told to be near each other.
 const SQUARE: u32 = 32;
@@ -41,6 +45,28 @@ pub fn grown(mask: &GrayImage, pixels: f32) -> GrayImage {
     } else {
         within(&euclidean_squared_distance_transform(&inverted(mask)), 0, 255)
     }
+}
+
+/// What of an area [`grown`] would mark, for the screen: to the pixel for areas of up to
+/// [`EXACT`] pixels, else as far as a smaller picture of the mask shows it.
+#[must_use]
+pub fn grown_within(mask: &GrayImage, area: Rect, pixels: f32) -> GrayImage {
+    let around = pixels.abs().ceil() as u32 + 1;
+    let wide = area.grown_within(around, mask.width(), mask.height());
+    let step = (wide.area() as f64 / EXACT as f64).sqrt().ceil().max(1.0) as u32;
+    let small =
+        GrayImage::from_fn(wide.width.div_ceil(step), wide.height.div_ceil(step), |x, y| {
+            // Thin marks should not fall between.
+            let (left, top) = (wide.x + x * step, wide.y + y * step);
+            let right = (left + step).min(wide.right());
+            let bottom = (top + step).min(wide.bottom());
+            let mut places = (top..bottom).flat_map(|y| (left..right).map(move |x| (x, y)));
+            Luma([if places.any(|(x, y)| mask.get_pixel(x, y).0[0] > 0) { 255 } else { 0 }])
+        });
+    let small = grown(&small, pixels / step as f32);
+    GrayImage::from_fn(area.width, area.height, |x, y| {
+        *small.get_pixel((area.x - wide.x + x) / step, (area.y - wide.y + y) / step)
+    })
 }
 
 /// The other pixels.
@@ -78,6 +104,20 @@ pub fn depth(mask: &GrayImage) -> f32 {
     }
     let distances = euclidean_squared_distance_transform(&clear);
     distances.iter().fold(0.0, |most: f64, distance| most.max(*distance)).sqrt() as f32
+}
+
+/// The smallest box around all that is marked.
+#[must_use]
+pub fn extent(mask: &GrayImage) -> Option<Rect> {
+    let mut found = None;
+    for (y, row) in (0..).zip(mask.as_raw().chunks_exact(mask.width().max(1) as usize)) {
+        let first = row.iter().position(|value| *value > 0);
+        let last = row.iter().rposition(|value| *value > 0);
+        if let (Some(first), Some(last)) = (first, last) {
+            join(&mut found, Rect::spanning(first as u32, y, last as u32 + 1, y + 1));
+        }
+    }
+    found
 }
 
 /// How many pixels are marked.
@@ -173,6 +213,27 @@ mod tests {
             }
         }
         assert_eq!(grown(&GrayImage::new(5, 4), 3.0), GrayImage::new(5, 4), "nothing to grow");
+    }
+
+    #[test]
+    fn growing_within_an_area_is_that_of_the_whole() {
+        let mask = drawn(90, 60, |x, y| (x, y) == (12, 14) || (x > 55 && y < 19));
+        for pixels in [-3.0, 0.0, 4.5, 20.0] {
+            let whole = grown(&mask, pixels);
+            for area in [Rect::of_size(90, 60), Rect::spanning(5, 7, 40, 33)] {
+                let piece = grown_within(&mask, area, pixels);
+                let expected =
+                    image::imageops::crop_imm(&whole, area.x, area.y, area.width, area.height);
+                assert!(piece == expected.to_image(), "{pixels} {area:?}");
+            }
+        }
+        // Large areas go by a smaller picture: no thin mark is lost, and little is off.
+        let mask = drawn(3000, 2000, |x, y| x == 1501 && y > 100);
+        let piece = grown_within(&mask, Rect::of_size(3000, 2000), 10.0);
+        assert!(piece.get_pixel(1501, 1999).0[0] > 0 && piece.get_pixel(1508, 900).0[0] > 0);
+        assert!(piece.get_pixel(1520, 900).0[0] == 0 && piece.get_pixel(1501, 60).0[0] == 0);
+        assert_eq!(extent(&mask), Some(Rect::spanning(1501, 101, 1502, 2000)));
+        assert_eq!(extent(&GrayImage::new(4, 4)), None);
     }
 
     #[test]

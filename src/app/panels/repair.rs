@@ -91,6 +91,7 @@ fn tools_ui(app: &mut App, ui: &mut Ui) {
                 Tool::Eraser => Command::Eraser,
                 Tool::Rectangle => Command::Rectangle,
                 Tool::Lasso => Command::Lasso,
+                Tool::Trace => Command::Trace,
                 Tool::Wand => Command::Wand,
             };
             let keys = command.keys(ui.ctx());

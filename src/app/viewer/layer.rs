@@ -124,6 +124,13 @@ impl Layer {
 
     /// Takes over what has changed in a mask: only that is uploaded again.
     pub fn update_mask(&mut self, mask: &GrayImage, area: Rect) {
+        self.replace_mask(area, |area| {
+            crop_imm(mask, area.x, area.y, area.width, area.height).to_image()
+        });
+    }
+
+    /// As [`Self::update_mask`], with what `piece_of` makes for an area that may be larger.
+    pub fn replace_mask(&mut self, area: Rect, piece_of: impl FnOnce(Rect) -> GrayImage) {
         let Base::Mask(own) = &mut self.base else { return };
         // Means of the coarser levels are of pairs.
         let even = |value: u32| value / 2 * 2;
@@ -133,7 +140,7 @@ impl Layer {
             (even(area.right()) + 2).min(self.size.0),
             (even(area.bottom()) + 2).min(self.size.1),
         );
-        let piece = crop_imm(mask, area.x, area.y, area.width, area.height).to_image();
+        let piece = piece_of(area);
         image::imageops::replace(own, &piece, i64::from(area.x), i64::from(area.y));
         self.pyramid.update(&coverage(&piece), area);
         self.outdate(area);

@@ -16,7 +16,7 @@ use image::GrayImage;
 use super::{repair::Touch, theme};
 use crate::{
     jobs::Focus,
-    mask::paint::Place,
+    mask::{self, paint::Place},
     picture::{Picture, pyramid::Pyramid},
     restore::Patch,
 };
@@ -68,6 +68,10 @@ impl View {
         }
     }
 }
+
+/// The mask without the photo.
+const BLACK: [f32; 4] = [0.0, 0.0, 0.0, 1.0];
+const WHITE: [f32; 4] = [1.0; 4];
 
 /// Where the mask is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +125,11 @@ pub struct Viewer {
     hovered: Option<(u32, u32)>,
     /// What is marked, drawn over the photo.
     mask: Option<Layer>,
+    /// What will be filled: the mask, grown by so many pixels.
+    reach: Option<Layer>,
+    reach_by: f32,
+    /// The mask is shown without the photo.
+    pub mask_alone: bool,
     /// The pointer paints with a brush of this radius in pixels of the photo, and does not move the
     /// photo. 0 is a tool without a radius.
     pub brush: Option<f32>,
@@ -153,6 +162,9 @@ impl Viewer {
             second_pane: f32::INFINITY,
             hovered: None,
             mask: None,
+            reach: None,
+            reach_by: 0.0,
+            mask_alone: false,
             brush: None,
             line: Vec::new(),
             marks: Marks::Hidden,
@@ -170,6 +182,30 @@ impl Viewer {
     pub fn update_mask(&mut self, mask: &GrayImage, area: crate::rect::Rect) {
         let size = mask.dimensions();
         self.mask.get_or_insert_with(|| Layer::of_mask(size)).update_mask(mask, area);
+        self.update_reach(mask, area, self.reach_by);
+    }
+
+    /// Shows how far a mask reaches when it is grown by so many pixels.
+    pub fn show_reach(&mut self, mask: &GrayImage, pixels: f32) {
+        if pixels == self.reach_by {
+            return;
+        }
+        let before = std::mem::replace(&mut self.reach_by, pixels);
+        if pixels == 0.0 {
+            self.reach = None;
+        } else if let Some(area) = mask::extent(mask) {
+            self.update_reach(mask, area, before.abs().max(pixels.abs()));
+        }
+    }
+
+    /// `most`: how far what changed can be seen.
+    fn update_reach(&mut self, mask: &GrayImage, area: crate::rect::Rect, most: f32) {
+        let (size, pixels) = (mask.dimensions(), self.reach_by);
+        if pixels != 0.0 {
+            let area = area.grown_within(most.abs().ceil() as u32 + 1, size.0, size.1);
+            let layer = self.reach.get_or_insert_with(|| Layer::of_mask(size));
+            layer.replace_mask(area, |area| mask::grown_within(mask, area, pixels));
+        }
     }
 
     /// Shows no result any more.
@@ -201,6 +237,7 @@ impl Viewer {
         self.after = None;
         self.withdrawn = None;
         self.mask = None;
+        self.reach = None;
         self.focus = Focus::default();
         self.focus.look_at([0.0, 0.0, 1.0, 1.0]);
     }
@@ -478,7 +515,10 @@ impl Viewer {
         };
         let mut budget = UPLOADS_PER_FRAME;
         let mut quads = Vec::new();
-        for layer in [&mut self.before, &mut self.after, &mut self.mask].into_iter().flatten() {
+        for layer in [&mut self.before, &mut self.after, &mut self.mask, &mut self.reach]
+            .into_iter()
+            .flatten()
+        {
             layer.begin_frame();
         }
         for pane in panes {
@@ -509,11 +549,17 @@ impl Viewer {
                 let detail = after.size().0 as f32 / size.0 as f32;
                 draw_layer(after, detail, &self.camera, pane, &renderer, &mut budget, &mut quads);
             }
-            if let Some(mask) = self.mask.as_mut().filter(|_| shown) {
+            let alone = self.mask_alone && shown;
+            if alone {
+                quads.push((over_picture(size, &self.camera, pane, BLACK, Kind::Solid), None));
+            }
+            let reach = self.reach.as_mut().map(|layer| (layer, theme::REACHED));
+            let mask = self.mask.as_mut().map(|layer| (layer, theme::MARKED));
+            for (layer, color) in [reach, mask].into_iter().flatten().filter(|_| shown) {
                 let first = quads.len();
-                draw_layer(mask, 1.0, &self.camera, pane, &renderer, &mut budget, &mut quads);
+                draw_layer(layer, 1.0, &self.camera, pane, &renderer, &mut budget, &mut quads);
                 for (quad, _) in &mut quads[first..] {
-                    (quad.kind, quad.color) = (Kind::Mask, theme::MARKED);
+                    (quad.kind, quad.color) = (Kind::Mask, if alone { WHITE } else { color });
                 }
             }
         }
