@@ -22,6 +22,7 @@ const GROUND = 1u;
 const SOLID = 2u;
 const DISC = 3u;
 const MASK = 4u;
+const MARKS = 5u;
 
 struct Quad {
     // Left, top, right, bottom.
@@ -116,6 +117,9 @@ fn fragment(in: Fragment) -> @location(0) vec4<f32> {
             );
             let line = smoothstep(0.2, 0.6, change);
             color = mix(color * marked(in.texel, in.step), vec4<f32>(1.0), line * 0.9);
+        }
+        case MARKS: {
+            color = color * marked(in.texel, in.step);
         }
         default: {}
     }

@@ -1,6 +1,6 @@
 //! The panel for repairing: tools for the mask, what fills it, and cleaning.
 
-use egui::{ComboBox, Slider, Ui};
+use egui::{ComboBox, Slider, Ui, Vec2};
 
 use crate::{jobs::Fill, model::library::About};
 
@@ -82,10 +82,10 @@ fn row_ui(app: &mut App, ui: &mut Ui, commands: &[Command]) {
 
 fn tools_ui(app: &mut App, ui: &mut Ui) {
     let chosen = app.repair().map(|repair| repair.tool);
-    ui.horizontal_wrapped(|ui| {
-        ui.spacing_mut().item_spacing.x = 2.0;
-        ui.spacing_mut().button_padding.x = 7.0;
-        for tool in Tool::ALL {
+    let gap = 4.0;
+    let width = (ui.available_width() - 2.0 * gap) / 3.0;
+    egui::Grid::new("tools").num_columns(3).spacing([gap, 4.0]).show(ui, |ui| {
+        for (place, tool) in Tool::ALL.into_iter().enumerate() {
             let command = match tool {
                 Tool::Brush => Command::Brush,
                 Tool::Eraser => Command::Eraser,
@@ -95,11 +95,16 @@ fn tools_ui(app: &mut App, ui: &mut Ui) {
                 Tool::Wand => Command::Wand,
             };
             let keys = command.keys(ui.ctx());
+            let size = Vec2::new(width, ui.spacing().interact_size.y);
+            let button = egui::Button::selectable(chosen == Some(tool), command.name());
             let button = ui
-                .selectable_label(chosen == Some(tool), command.name())
+                .add_sized(size, button.frame_when_inactive(true))
                 .on_hover_text(format!("{}  ({keys})", command.help()));
             if button.clicked() {
                 app.queue.push(command);
+            }
+            if place % 3 == 2 {
+                ui.end_row();
             }
         }
     });

@@ -553,13 +553,15 @@ impl Viewer {
             if alone {
                 quads.push((over_picture(size, &self.camera, pane, BLACK, Kind::Solid), None));
             }
-            let reach = self.reach.as_mut().map(|layer| (layer, theme::REACHED));
-            let mask = self.mask.as_mut().map(|layer| (layer, theme::MARKED));
-            for (layer, color) in [reach, mask].into_iter().flatten().filter(|_| shown) {
+            // The outline is that of what will be filled.
+            let kind = if self.reach.is_some() { Kind::Marks } else { Kind::Mask };
+            let mask = self.mask.as_mut().map(|layer| (layer, theme::MARKED, kind));
+            let reach = self.reach.as_mut().map(|layer| (layer, theme::REACHED, Kind::Mask));
+            for (layer, color, kind) in [reach, mask].into_iter().flatten().filter(|_| shown) {
                 let first = quads.len();
                 draw_layer(layer, 1.0, &self.camera, pane, &renderer, &mut budget, &mut quads);
                 for (quad, _) in &mut quads[first..] {
-                    (quad.kind, quad.color) = (Kind::Mask, if alone { WHITE } else { color });
+                    (quad.kind, quad.color) = (kind, if alone { WHITE } else { color });
                 }
             }
         }

@@ -18,6 +18,8 @@ pub enum Kind {
     Disc = 3,
     /// A piece of a mask in one colour, with its outline.
     Mask = 4,
+    /// The same without its outline.
+    Marks = 5,
 }
 
 /// An instance for the shader. Positions are physical pixels from the top left
