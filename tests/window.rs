@@ -185,6 +185,45 @@ fn what_is_marked_is_filled_and_nothing_else_changes() {
 }
 
 #[test]
+fn marks_are_there_again_when_the_photo_is_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let settings = use_cpu(home.path());
+    let photo = write(folder.path(), "old.png", &picture(160, 120));
+    let sidecar = folder.path().join("old.png.mask.png");
+    let mut harness = window(Some(photo.clone()), Some(settings.clone()));
+    wait_for(&mut harness, "old.png");
+    press(&mut harness, Modifiers::NONE, Key::Y);
+    press(&mut harness, Modifiers::NONE, Key::Y);
+    press(&mut harness, Modifiers::NONE, Key::R);
+    wait_for(&mut harness, "Feather");
+    drag(&mut harness, [0.45, 0.5], [0.55, 0.5]);
+    step_until(&mut harness, "the stroke is kept", |_| sidecar.exists());
+    let marked = |path: &Path| {
+        let mask = image::open(path).unwrap().into_luma8();
+        mask.iter().filter(|value| **value > 0).count()
+    };
+    let first = marked(&sidecar);
+    assert!(first > 30);
+    // Taken back and drawn elsewhere: the same number of edits, another mask.
+    press(&mut harness, Modifiers::COMMAND, Key::Z);
+    press(&mut harness, Modifiers::NONE, Key::M);
+    drag(&mut harness, [0.3, 0.3], [0.7, 0.7]);
+    step_until(&mut harness, "the box is kept", |_| {
+        sidecar.exists() && image::open(&sidecar).is_ok() && marked(&sidecar) > 2 * first
+    });
+    drop(harness);
+
+    let mut harness = window(Some(photo), Some(settings));
+    wait_for(&mut harness, "Your marks of last time are here again");
+    press(&mut harness, Modifiers::NONE, Key::Enter);
+    wait_for(&mut harness, "1 region filled");
+    press(&mut harness, Modifiers::COMMAND, Key::D);
+    step_until(&mut harness, "nothing is kept", |_| !sidecar.exists());
+    assert_eq!(files(folder.path()), ["old.png"]);
+}
+
+#[test]
 fn the_sample_is_one_click_away() {
     let home = tempfile::tempdir().unwrap();
     let mut harness = window(None, Some(use_cpu(home.path())));

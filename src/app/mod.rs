@@ -6,6 +6,7 @@ use std::{path::PathBuf, sync::Arc};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use eframe::egui_wgpu::WgpuConfiguration;
 use egui::{Context, Ui};
+use image::GrayImage;
 
 use crate::{
     error::{Error, Result},
@@ -57,6 +58,8 @@ struct Document {
     /// A result that was taken back, and can be had again.
     withdrawn: Option<ResultSoFar>,
     repair: Repair,
+    /// The mask's revision that was last kept beside the photo; `None` where it cannot be kept.
+    kept: Option<u64>,
 }
 
 /// A result, whole or in the making.
@@ -144,6 +147,8 @@ pub struct App {
     models: Vec<About>,
     /// Models are being added.
     importing: Option<JobHandle>,
+    /// The mask is being written.
+    keeping: Option<JobHandle>,
     viewer: Viewer,
     settings: Settings,
     settings_path: Option<PathBuf>,
@@ -224,6 +229,7 @@ impl App {
             adapters: Vec::new(),
             models: Vec::new(),
             importing: None,
+            keeping: None,
             viewer: Viewer::new(cc.wgpu_render_state.as_ref()),
             settings: Settings::default(),
             settings_path: setup.settings,
@@ -617,6 +623,39 @@ impl App {
         }
     }
 
+    /// Takes over the marks that were kept beside the photo.
+    fn receive_marks(&mut self, mask: GrayImage, text: &str, ctx: &Context) {
+        self.mark(|repair| {
+            repair.restore(text);
+            repair.editor.edit(|own| {
+                *own = mask;
+                Some(Rect::of_size(own.width(), own.height()))
+            })
+        });
+        if let Some(document) = &mut self.document {
+            document.kept = Some(document.repair.editor.revision());
+        }
+        self.task = Task::Repair;
+        self.toasts.news(ctx, "your marks of last time are here again (Ctrl+D clears them)");
+    }
+
+    /// Keeps the mask beside the photo after each edit, one at a time.
+    fn keep_marks(&mut self) {
+        let Some(document) = &mut self.document else { return };
+        let (editor, kept) = (&document.repair.editor, &mut document.kept);
+        let Some((photo, revision)) = document.picture.source.as_ref().zip(*kept) else { return };
+        if editor.is_open() || revision == editor.revision() || self.keeping.is_some() {
+            return;
+        }
+        *kept = Some(editor.revision());
+        let job = Job::KeepMask {
+            photo: photo.clone(),
+            mask: Arc::new(editor.mask().clone()),
+            text: document.repair.kept(),
+        };
+        self.keeping = Some(self.workers.submit(job));
+    }
+
     fn save(&mut self, path: PathBuf) {
         let Some(document) = &self.document else {
             return;
@@ -746,7 +785,7 @@ impl App {
                     result.mosaic.patches.push(patch);
                 }
             }
-            EventKind::Finished(Outcome::Opened { picture, pyramid }) if opening => {
+            EventKind::Finished(Outcome::Opened { picture, pyramid, kept }) if opening => {
                 self.opening = None;
                 self.cancel_running();
                 let adopting = self.adopting.take();
@@ -764,9 +803,22 @@ impl App {
                         Repair::new(picture.size())
                     }
                 };
-                self.document = Some(Document { picture, result: None, withdrawn: None, repair });
+                // What is made of a photo has no file of its own.
+                let keeps = adopting.is_none() && picture.source.is_some();
+                let kept_at = keeps.then(|| repair.editor.revision());
+                self.document = Some(Document {
+                    picture,
+                    result: None,
+                    withdrawn: None,
+                    repair,
+                    kept: kept_at,
+                });
+                if let Some((mask, text)) = kept {
+                    self.receive_marks(mask, &text, ctx);
+                }
                 self.queue.extend(adopting.flatten());
             }
+            EventKind::Finished(Outcome::MaskKept) => self.keeping = None,
             EventKind::Finished(Outcome::Upscaled { receipt, target }) if running => {
                 self.finish(Summary::of(receipt), target);
             }
@@ -801,6 +853,13 @@ impl App {
                 }
                 if is(self.importing.as_ref()) {
                     self.importing = None;
+                }
+                if is(self.keeping.as_ref()) {
+                    self.keeping = None;
+                    // Once is enough: it would fail after every stroke.
+                    if let Some(document) = &mut self.document {
+                        document.kept = None;
+                    }
                 }
                 self.toasts.failure(&error);
             }
@@ -896,6 +955,7 @@ impl eframe::App for App {
         self.queue.extend(pressed);
         panels::show(self, ui);
         self.receive_touches();
+        self.keep_marks();
         self.toasts.ui(&ctx);
         for command in std::mem::take(&mut self.queue) {
             if command.is_enabled(self) {

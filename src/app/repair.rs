@@ -1,6 +1,7 @@
 //! What the user marks on the photo, with which tool, and what is to fill it.
 
 use image::RgbImage;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     jobs::Fill,
@@ -71,6 +72,15 @@ pub enum Touch {
     Up,
 }
 
+/// What a mask's file says beside the mask.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    radius: f32,
+    grow: f32,
+    feather: f32,
+    hides: bool,
+}
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Repair {
@@ -116,6 +126,22 @@ impl Repair {
     pub fn unmarked(size: (u32, u32), tools: &Self) -> Self {
         let Self { tool, radius, options, fill, .. } = *tools;
         Self { tool, radius, options, fill, ..Self::new(size) }
+    }
+
+    /// What is kept with the mask, as text.
+    #[must_use]
+    pub fn kept(&self) -> String {
+        let MendOptions { grow, feather, hides } = self.options;
+        toml::to_string(&Kept { radius: self.radius, grow, feather, hides }).unwrap_or_default()
+    }
+
+    /// Takes over what [`Self::kept`] gave; what cannot be understood stays as it is.
+    pub fn restore(&mut self, text: &str) {
+        let Ok(Kept { radius, grow, feather, hides }) = toml::from_str(text) else { return };
+        if RADII.contains(&radius) && grow.abs() <= 32.0 && (0.0..=32.0).contains(&feather) {
+            self.radius = radius;
+            self.options = MendOptions { grow, feather, hides };
+        }
     }
 
     /// Radius of what is under the pointer; 0 for tools without one.

@@ -23,6 +23,7 @@ use image::{DynamicImage, GrayImage};
 use crate::{
     device::{Adapter, Chosen, adapters},
     error::{Error, Result},
+    mask::sidecar,
     model::{
         Model,
         library::{self, About},
@@ -116,6 +117,15 @@ pub enum Job {
         /// The result.
         result: Mosaic,
     },
+    /// Keep the mask of a photo beside it.
+    KeepMask {
+        /// The photo's file.
+        photo: PathBuf,
+        /// Of its size.
+        mask: Arc<GrayImage>,
+        /// What else is to be kept, in ASCII.
+        text: String,
+    },
     /// Write a finished result.
     Save {
         /// The result.
@@ -184,7 +194,11 @@ pub enum Outcome {
         picture: Arc<Picture>,
         /// Smaller versions of it.
         pyramid: Box<Pyramid>,
+        /// The mask that was kept beside it, and what else was kept.
+        kept: Option<(GrayImage, String)>,
     },
+    /// The mask is kept.
+    MaskKept,
     /// All patches were sent.
     Upscaled {
         /// What was done.
@@ -389,9 +403,13 @@ impl Reporter<'_> {
 
     fn outcome(&mut self, job: Job) -> Result<Outcome> {
         match job {
-            Job::Open(path) => Ok(opened(Picture::open(&path)?)),
-            Job::OpenBytes { name, bytes } => Ok(opened(Picture::from_bytes(bytes, &name)?)),
-            Job::OpenPixels(pixels) => Ok(opened(Picture::from_pixels("pasted", pixels))),
+            Job::Open(path) => {
+                let picture = Picture::open(&path)?;
+                let kept = sidecar::load(&path, picture.size());
+                Ok(opened(picture, kept))
+            }
+            Job::OpenBytes { name, bytes } => Ok(opened(Picture::from_bytes(bytes, &name)?, None)),
+            Job::OpenPixels(pixels) => Ok(opened(Picture::from_pixels("pasted", pixels), None)),
             Job::ListDevices => {
                 let mut names: Vec<String> = adapters()
                     .into_iter()
@@ -441,7 +459,11 @@ impl Reporter<'_> {
             }
             Job::Adopt { picture, result } => {
                 let adopted = Picture { pixels: result.pixels(), ..Picture::clone(&picture) };
-                Ok(opened(adopted))
+                Ok(opened(adopted, None))
+            }
+            Job::KeepMask { photo, mask, text } => {
+                sidecar::save(&photo, &mask, &text)?;
+                Ok(Outcome::MaskKept)
             }
             Job::Save { result, metadata, path } => {
                 let written = save(&result, metadata, &path)?;
@@ -534,8 +556,9 @@ impl Monitor for Reporter<'_> {
     }
 }
 
-fn opened(picture: Picture) -> Outcome {
-    Outcome::Opened { pyramid: Box::new(Pyramid::of(&picture.pixels)), picture: Arc::new(picture) }
+fn opened(picture: Picture, kept: Option<(GrayImage, String)>) -> Outcome {
+    let pyramid = Box::new(Pyramid::of(&picture.pixels));
+    Outcome::Opened { pyramid, picture: Arc::new(picture), kept }
 }
 
 /// Writes a complete result under the first free name of `path`'s series.

@@ -38,6 +38,7 @@ pub struct Editor {
     undone: Vec<Edit>,
     open: Option<Open>,
     position: i64,
+    revision: u64,
 }
 
 impl Editor {
@@ -45,7 +46,7 @@ impl Editor {
     #[must_use]
     pub fn new(width: u32, height: u32) -> Self {
         let mask = GrayImage::new(width, height);
-        Self { mask, done: Vec::new(), undone: Vec::new(), open: None, position: 0 }
+        Self { mask, done: Vec::new(), undone: Vec::new(), open: None, position: 0, revision: 0 }
     }
 
     /// As it is now.
@@ -88,6 +89,7 @@ impl Editor {
         }
         self.undone.clear();
         self.position += 1;
+        self.revision += 1;
         self.done.push(Edit { area, before, after });
         let mut bytes: usize = self.done.iter().map(Edit::bytes).sum();
         while bytes > MOST_BYTES && self.done.len() > 1 {
@@ -109,6 +111,12 @@ impl Editor {
     #[must_use]
     pub const fn position(&self) -> i64 {
         self.position
+    }
+
+    /// How often it has changed, in whichever way.
+    #[must_use]
+    pub const fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// Whether an edit is being made.
@@ -137,6 +145,7 @@ impl Editor {
         let area = edit.area;
         self.undone.push(edit);
         self.position -= 1;
+        self.revision += 1;
         Some(area)
     }
 
@@ -148,6 +157,7 @@ impl Editor {
         let area = edit.area;
         self.done.push(edit);
         self.position += 1;
+        self.revision += 1;
         Some(area)
     }
 }

@@ -14,6 +14,7 @@ use crate::rect::Rect;
 
 pub mod editor;
 pub mod paint;
+pub mod sidecar;
 pub mod trace;
 
 /// Furthest that a mask is grown, shrunk or feathered, in pixels.
