@@ -92,7 +92,8 @@ fn fragment(in: Fragment) -> @location(0) vec4<f32> {
                 texel = floor(texel) + 0.5;
             }
             let size = vec2<f32>(textureDimensions(picture));
-            color = textureSampleLevel(picture, smooth_sampler, texel / size, 0.0);
+            // In full, or as much as is wanted over what lies below.
+            color = textureSampleLevel(picture, smooth_sampler, texel / size, 0.0) * in.color.a;
         }
         case GROUND: {
             // Squares of 12 pixels in two greys.

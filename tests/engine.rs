@@ -169,8 +169,14 @@ fn the_window_s_path_and_the_command_write_the_same_bytes() {
         assert!(target.ends_with(format!("photo-4x-1.{extension}")));
         let result = Mosaic { size: receipt.output_size, color: picture.pixels.color(), patches };
         let metadata = picture.metadata.clone();
-        let (_, saved) =
-            outcome(&mut workers, Job::Save { result, metadata, path: target.clone() });
+        let save = Job::Save {
+            picture: picture.clone(),
+            result,
+            strength: 1.0,
+            metadata,
+            path: target.clone(),
+        };
+        let (_, saved) = outcome(&mut workers, save);
         let Outcome::Saved { path, .. } = saved else { panic!("{saved:?}") };
         assert_eq!(path, target);
         assert!(std::fs::read(path).unwrap() == by_command, "{extension} differs");

@@ -86,6 +86,33 @@ fn masks_that_do_not_fit_are_refused_in_a_sentence() {
 }
 
 #[test]
+fn one_mask_serves_photos_of_other_sizes() {
+    let folder = tempfile::tempdir().unwrap();
+    let original = picture(90, 70);
+    write(folder.path(), "photo.png", &original);
+    // Made for a photo of 60 x 40: a mark ten pixels from the right and four from the bottom.
+    mask(folder.path(), "mark.png", (60, 40), |x, y| {
+        (45..50).contains(&x) && (30..36).contains(&y)
+    });
+    let anchored = ["mend", "photo.png", "--mask", "mark.png", "--anchor", "bottom-right"];
+    let done = run(folder.path(), &anchored);
+    assert!(done.status.success(), "{}", stderr(&done));
+    let mended = image::open(folder.path().join("photo-mended.png")).unwrap().into_rgb8();
+    let changed = mended
+        .enumerate_pixels()
+        .filter(|(x, y, pixel)| *pixel != original.get_pixel(*x, *y))
+        .map(|(x, y, _)| (x, y));
+    let changed: Vec<(u32, u32)> = changed.collect();
+    assert!(changed.len() > 10, "{changed:?}");
+    assert!(changed.iter().all(|(x, y)| (75..80).contains(x) && (60..66).contains(y)));
+    let without = run(folder.path(), &anchored[..4]);
+    assert!(stderr(&without).contains("60 x 40"), "{}", stderr(&without));
+    // Without a mask, and without marks beside the photo.
+    let nothing = run(folder.path(), &["mend", "photo.png"]);
+    assert!(stderr(&nothing).contains("photo.png.mask.png"), "{}", stderr(&nothing));
+}
+
+#[test]
 fn an_empty_mask_is_said_and_a_compressed_photo_is_not_compressed_again() {
     let folder = tempfile::tempdir().unwrap();
     picture(80, 60).save(folder.path().join("photo.jpg")).unwrap();

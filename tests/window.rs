@@ -214,6 +214,11 @@ fn marks_are_there_again_when_the_photo_is_opened_again() {
     });
     drop(harness);
 
+    // The command line takes them too.
+    let mended = crate::support::pixmend().arg("mend").arg(&photo).output().unwrap();
+    assert!(mended.status.success(), "{}", crate::support::stderr(&mended));
+    std::fs::remove_file(folder.path().join("old-mended.png")).unwrap();
+
     let mut harness = window(Some(photo), Some(settings));
     wait_for(&mut harness, "Your marks of last time are here again");
     press(&mut harness, Modifiers::NONE, Key::Enter);

@@ -290,6 +290,11 @@ impl App {
         result.summary.is_some().then_some(result)
     }
 
+    /// How much of a result is taken.
+    fn strength_of(&self, result: &ResultSoFar) -> f32 {
+        if result.made_by == Made::Clean { self.strength } else { 1.0 }
+    }
+
     fn repairs(&self) -> bool {
         self.document.is_some() && self.task == Task::Repair
     }
@@ -370,6 +375,8 @@ impl App {
                 self.viewer.update_mask(repair.editor.mask(), area);
             }
         }
+        let result = self.document.as_ref().and_then(|document| document.result.as_ref());
+        self.viewer.strength = result.map_or(1.0, |result| self.strength_of(result));
         if let Some(Document { repair, .. }) = &self.document {
             let reach = repair.options.grow + repair.options.feather;
             self.viewer.show_reach(repair.editor.mask(), reach);
@@ -574,7 +581,8 @@ impl App {
             mask: (mask::count(mask) > 0).then(|| Arc::new(mask.clone())),
             model: self.settings.cleaning_model.clone(),
             device: self.settings.device.clone(),
-            options: RepaintOptions { strength: self.strength, tile: None, keeps_luma: false },
+            // All of it: how much of it is taken is seen while the slider moves.
+            options: RepaintOptions { strength: 1.0, tile: None, keeps_luma: false },
             done: "clean",
             focus: self.viewer.focus(),
         });
@@ -616,8 +624,11 @@ impl App {
     /// Makes the result the photo that is worked on, and does something with it.
     fn adopt(&mut self, then: Option<Command>) {
         if let Some((document, result)) = self.document.as_ref().zip(self.finished()) {
-            let job =
-                Job::Adopt { picture: document.picture.clone(), result: result.mosaic.clone() };
+            let job = Job::Adopt {
+                picture: document.picture.clone(),
+                result: result.mosaic.clone(),
+                strength: self.strength_of(result),
+            };
             self.begin_opening(job);
             self.adopting = Some(then);
         }
@@ -664,6 +675,8 @@ impl App {
             return;
         };
         let job = Job::Save {
+            picture: document.picture.clone(),
+            strength: self.strength_of(result),
             result: result.mosaic.clone(),
             metadata: document.picture.metadata.clone(),
             path,

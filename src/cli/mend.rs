@@ -11,6 +11,7 @@ use super::{
 use crate::{
     device::Chosen,
     error::{Error, Result},
+    mask::{Anchor, placed, sidecar},
     model::Model,
     picture::{Format, Picture},
     restore::mend::{Filler, MendOptions, TEXTURE, mend},
@@ -26,9 +27,14 @@ pub struct Arguments {
     /// Photo to mend: JPEG, PNG, WebP, TIFF or BMP
     #[arg(value_name = "IN")]
     input: PathBuf,
-    /// Picture of the photo's size: whatever is not black in it is filled
+    /// Picture of the photo's size: whatever is not black in it is filled [default: the marks that the
+    /// window keeps beside the photo]
     #[arg(long, value_name = "MASK")]
-    mask: PathBuf,
+    mask: Option<PathBuf>,
+    /// Where the mask lies on a photo of another size than its own: for a watermark that is at the same
+    /// place on many photos
+    #[arg(long, value_enum, value_name = "PLACE")]
+    anchor: Option<Anchored>,
     #[command(flatten)]
     destination: Destination,
     /// A model file, `texture` for what the photo itself is made of, or `auto`: a shipped network for
@@ -52,6 +58,31 @@ pub struct Arguments {
     device: String,
 }
 
+/// See [`Anchor`].
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Anchored {
+    TopLeft,
+    TopRight,
+    BottomLeft,
+    BottomRight,
+    Centre,
+    /// Resized with the photo.
+    Stretch,
+}
+
+impl From<Anchored> for Anchor {
+    fn from(anchored: Anchored) -> Self {
+        match anchored {
+            Anchored::TopLeft => Self::TopLeft,
+            Anchored::TopRight => Self::TopRight,
+            Anchored::BottomLeft => Self::BottomLeft,
+            Anchored::BottomRight => Self::BottomRight,
+            Anchored::Centre => Self::Centre,
+            Anchored::Stretch => Self::Stretch,
+        }
+    }
+}
+
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let Arguments { seed, .. } = *arguments;
     let network = match arguments.model.as_str() {
@@ -60,7 +91,26 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         name => Some(Model::find(name)?),
     };
     let picture = Picture::open(&arguments.input)?;
-    let mask = open_mask(&arguments.mask)?;
+    let mask = match &arguments.mask {
+        Some(path) => open_mask(path)?,
+        None => {
+            let kept = sidecar::load(&arguments.input, picture.size());
+            let (mask, _) = kept.ok_or_else(|| {
+                Error::Setting(format!(
+                    "nothing says what is to be filled: give --mask, or mark it in the window, which \
+                     keeps {}",
+                    sidecar::path_for(&arguments.input).display()
+                ))
+            })?;
+            mask
+        }
+    };
+    let mask = match arguments.anchor {
+        Some(anchor) if mask.dimensions() != picture.size() => {
+            placed(&mask, picture.size(), anchor.into())
+        }
+        _ => mask,
+    };
     let options =
         MendOptions { grow: arguments.grow, feather: arguments.feather, hides: arguments.object };
     let default = picture.default_output_kept("mended");

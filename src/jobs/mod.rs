@@ -33,7 +33,7 @@ use crate::{
     restore::{
         Monitor, Mosaic, Patch, Progress, Receipt, Start, UpscaleOptions,
         mend::{Filler, MendOptions, MendReceipt, mend},
-        repaint::{RepaintOptions, repaint},
+        repaint::{RepaintOptions, repaint, weakened},
         strips,
         tiled::panic_text,
         upscale,
@@ -116,6 +116,8 @@ pub enum Job {
         picture: Arc<Picture>,
         /// The result.
         result: Mosaic,
+        /// How much of it is taken, 0 to 1; less than 1 only where it has the photo's size.
+        strength: f32,
     },
     /// Keep the mask of a photo beside it.
     KeepMask {
@@ -128,8 +130,12 @@ pub enum Job {
     },
     /// Write a finished result.
     Save {
+        /// The photo it was made from.
+        picture: Arc<Picture>,
         /// The result.
         result: Mosaic,
+        /// As in [`Job::Adopt`].
+        strength: f32,
         /// Goes into the file.
         metadata: Metadata,
         /// Where to.
@@ -457,7 +463,8 @@ impl Reporter<'_> {
                 });
                 Ok(Outcome::Upscaled { receipt, target })
             }
-            Job::Adopt { picture, result } => {
+            Job::Adopt { picture, result, strength } => {
+                let result = taken(result, &picture, strength);
                 let adopted = Picture { pixels: result.pixels(), ..Picture::clone(&picture) };
                 Ok(opened(adopted, None))
             }
@@ -465,7 +472,8 @@ impl Reporter<'_> {
                 sidecar::save(&photo, &mask, &text)?;
                 Ok(Outcome::MaskKept)
             }
-            Job::Save { result, metadata, path } => {
+            Job::Save { picture, result, strength, metadata, path } => {
+                let result = taken(result, &picture, strength);
                 let written = save(&result, metadata, &path)?;
                 Ok(Outcome::Saved { next: free_name(&path), path: written })
             }
@@ -559,6 +567,10 @@ impl Monitor for Reporter<'_> {
 fn opened(picture: Picture, kept: Option<(GrayImage, String)>) -> Outcome {
     let pyramid = Box::new(Pyramid::of(&picture.pixels));
     Outcome::Opened { pyramid, picture: Arc::new(picture), kept }
+}
+
+fn taken(result: Mosaic, picture: &Picture, strength: f32) -> Mosaic {
+    if strength < 1.0 { weakened(&result, picture, strength) } else { result }
 }
 
 /// Writes a complete result under the first free name of `path`'s series.

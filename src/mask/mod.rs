@@ -70,6 +70,54 @@ pub fn grown_within(mask: &GrayImage, area: Rect, pixels: f32) -> GrayImage {
     })
 }
 
+/// Where a mask that was made for one photo lies on another of a different size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anchor {
+    /// As far from the left and top as on its own photo.
+    TopLeft,
+    /// As far from the right and top.
+    TopRight,
+    /// As far from the left and bottom.
+    BottomLeft,
+    /// As far from the right and bottom.
+    BottomRight,
+    /// As far from the middle.
+    Centre,
+    /// Resized along with the photo.
+    Stretch,
+}
+
+/// A mask for a photo of another size than its own: what falls outside is left out.
+#[must_use]
+pub fn placed(mask: &GrayImage, (width, height): (u32, u32), anchor: Anchor) -> GrayImage {
+    let (own_width, own_height) = mask.dimensions();
+    if anchor == Anchor::Stretch {
+        // Each pixel has the marks of all that it covers, so that thin ones are not lost.
+        let span = |at: u32, to: u32, from: u32| {
+            let first = u64::from(at) * u64::from(from) / u64::from(to);
+            let end = (u64::from(at + 1) * u64::from(from)).div_ceil(u64::from(to));
+            first as u32..(end as u32).max(first as u32 + 1).min(from)
+        };
+        return GrayImage::from_fn(width, height, |x, y| {
+            let rows = span(y, height, own_height);
+            let marks = rows.flat_map(|y| span(x, width, own_width).map(move |x| (x, y)));
+            Luma([marks.map(|(x, y)| mask.get_pixel(x, y).0[0]).max().unwrap_or(0)])
+        });
+    }
+    let (right, down) =
+        (i64::from(width) - i64::from(own_width), i64::from(height) - i64::from(own_height));
+    let (x, y) = match anchor {
+        Anchor::TopLeft | Anchor::Stretch => (0, 0),
+        Anchor::TopRight => (right, 0),
+        Anchor::BottomLeft => (0, down),
+        Anchor::BottomRight => (right, down),
+        Anchor::Centre => (right / 2, down / 2),
+    };
+    let mut answer = GrayImage::new(width, height);
+    image::imageops::replace(&mut answer, mask, x, y);
+    answer
+}
+
 /// The other pixels.
 #[must_use]
 pub fn inverted(mask: &GrayImage) -> GrayImage {
@@ -214,6 +262,29 @@ mod tests {
             }
         }
         assert_eq!(grown(&GrayImage::new(5, 4), 3.0), GrayImage::new(5, 4), "nothing to grow");
+    }
+
+    #[test]
+    fn a_mask_is_placed_on_photos_of_other_sizes() {
+        let mask = drawn(40, 30, |x, y| (35..38).contains(&x) && y == 27);
+        let marks = |size, anchor| {
+            let placed = placed(&mask, size, anchor);
+            assert_eq!(placed.dimensions(), size);
+            extent(&placed)
+        };
+        assert_eq!(
+            marks((60, 50), Anchor::BottomRight),
+            Some(Rect::spanning(55, 47, 58, 48)),
+            "as far from the corner"
+        );
+        assert_eq!(marks((60, 50), Anchor::TopLeft), Some(Rect::spanning(35, 27, 38, 28)));
+        assert_eq!(marks((60, 50), Anchor::TopRight), Some(Rect::spanning(55, 27, 58, 28)));
+        assert_eq!(marks((60, 50), Anchor::BottomLeft), Some(Rect::spanning(35, 47, 38, 48)));
+        assert_eq!(marks((60, 50), Anchor::Centre), Some(Rect::spanning(45, 37, 48, 38)));
+        assert_eq!(marks((20, 16), Anchor::TopLeft), None, "it lies outside");
+        assert_eq!(marks((20, 16), Anchor::BottomRight), Some(Rect::spanning(15, 13, 18, 14)));
+        assert_eq!(marks((80, 60), Anchor::Stretch), Some(Rect::spanning(70, 54, 76, 56)));
+        assert!(marks((13, 7), Anchor::Stretch).is_some(), "thin marks are not lost");
     }
 
     #[test]

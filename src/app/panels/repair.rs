@@ -57,6 +57,7 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
     }
     ui.horizontal(|ui| {
         let label = ui.label("Strength");
+        ui.spacing_mut().slider_width = 50.0;
         let percent = Slider::new(&mut app.strength, 0.0..=1.0)
             .custom_formatter(|value, _| format!("{:.0} %", 100.0 * value))
             .custom_parser(|text| {
@@ -64,9 +65,11 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
             });
         ui.add(percent)
             .labelled_by(label.id)
-            .on_hover_text("How much of the cleaned photo is taken");
+            .on_hover_text("How much of the cleaned photo is taken; seen at once");
+        if Command::Clean.button(ui, app).clicked() {
+            app.queue.push(Command::Clean);
+        }
     });
-    row_ui(app, ui, &[Command::Clean]);
 }
 
 /// Buttons beside each other that queue their commands.

@@ -130,6 +130,8 @@ pub struct Viewer {
     reach_by: f32,
     /// The mask is shown without the photo.
     pub mask_alone: bool,
+    /// How much of the result is shown over the photo, 0 to 1.
+    pub strength: f32,
     /// The pointer paints with a brush of this radius in pixels of the photo, and does not move the
     /// photo. 0 is a tool without a radius.
     pub brush: Option<f32>,
@@ -165,6 +167,7 @@ impl Viewer {
             reach: None,
             reach_by: 0.0,
             mask_alone: false,
+            strength: 1.0,
             brush: None,
             line: Vec::new(),
             marks: Marks::Hidden,
@@ -532,7 +535,7 @@ impl Viewer {
                 ));
             }
             let complete = after.as_ref().is_some_and(|after| after.is_complete());
-            if !complete {
+            if !complete || self.strength < 1.0 {
                 draw_layer(before, 1.0, &self.camera, pane, &renderer, &mut budget, &mut quads);
             }
             let shown = match self.marks {
@@ -547,7 +550,11 @@ impl Viewer {
                     quads.push((veil, None));
                 }
                 let detail = after.size().0 as f32 / size.0 as f32;
+                let first = quads.len();
                 draw_layer(after, detail, &self.camera, pane, &renderer, &mut budget, &mut quads);
+                for (quad, _) in &mut quads[first..] {
+                    quad.color = [self.strength; 4];
+                }
             }
             let alone = self.mask_alone && shown;
             if alone {
@@ -700,7 +707,7 @@ fn cells_in_view(
                 // Past the border of one pixel.
                 texels: [1.0, 1.0, (right - x + 1) as f32, (bottom - y + 1) as f32],
                 clip: edges(clip),
-                color: [0.0; 4],
+                color: WHITE,
                 kind: Kind::Picture,
             };
             cells.push(((level, column, row), quad));
