@@ -86,8 +86,12 @@ fn restored(picture: &RgbImage, model: &Model) -> RgbImage {
     RgbImage::from_raw(mosaic.size.0, mosaic.size.1, rows).unwrap()
 }
 
-/// Levels by which a flat picture may drift, in each channel.
-const DRIFT: u8 = 24;
+/// Levels by which a flat picture may drift in each channel, and by which the channels of a
+/// checkerboard may differ. A network that takes noise away sees noise in single pixels that alternate;
+/// its card says how much it tints them.
+fn limits(name: &str) -> (u8, u8) {
+    if name == "photo-4x" { (32, 176) } else { (24, 128) }
+}
 
 #[test]
 fn bright_and_pure_colours_stay_what_they_are() {
@@ -102,7 +106,7 @@ fn bright_and_pure_colours_stay_what_they_are() {
             let result = restored(&RgbImage::from_pixel(48, 40, Rgb(colour)), &model);
             for (x, y, pixel) in result.enumerate_pixels() {
                 let apart = pixel.0.iter().zip(colour).map(|(a, b)| a.abs_diff(b)).max().unwrap();
-                assert!(apart <= DRIFT, "{name} makes {pixel:?} of {colour:?} at {x} {y}");
+                assert!(apart <= limits(name).0, "{name} makes {pixel:?} of {colour:?} at {x} {y}");
             }
         }
     }
@@ -120,7 +124,10 @@ fn no_pixel_of_a_checkerboard_flips_its_colour() {
             for (x, y, pixel) in result.enumerate_pixels() {
                 let [r, g, b] = pixel.0;
                 let (least, most) = (r.min(g).min(b), r.max(g).max(b));
-                assert!(most - least < 128, "{name}, {side} pixels: {pixel:?} at {x} {y}");
+                assert!(
+                    most - least < limits(name).1,
+                    "{name}, {side} pixels: {pixel:?} at {x} {y}"
+                );
             }
             // Far from what is between them, white is white and black is black.
             if side == 8 && !model.takes_mask() {
@@ -191,9 +198,10 @@ const fn cleaned(row: &'static str, pictures: &'static str, degradation: &'stati
     Measured { model: "clean", row, pictures, degradation: Some(degradation) }
 }
 
-const MEASURED: [Measured; 4] = [
+const MEASURED: [Measured; 5] = [
     shrunk("starter"),
     shrunk("fast-4x"),
+    Measured { model: "photo-4x", row: "Set14", pictures: "set14", degradation: Some("photo") },
     cleaned("LIVE1, JPEG 20", "live1", "jpeg-20"),
     cleaned("BSD100, noise 25", "bsd100", "noise-25"),
 ];

@@ -96,7 +96,12 @@ fn line(about: &About) -> String {
     };
     let job = if *colours == 1 { format!("{job}, each colour apart") } else { job };
     let mebibytes = *bytes as f64 / f64::from(1 << 20);
-    format!("{name}: {architecture}, {job}, {parameters} parameters, {mebibytes:.1} MiB")
+    let line =
+        format!("{name}: {architecture}, {job}, {parameters} parameters, {mebibytes:.1} MiB");
+    match about.job {
+        Some(job) => format!("{line}; {job}"),
+        None => line,
+    }
 }
 
 fn print_all(models: Vec<About>, json: bool) -> Result<()> {

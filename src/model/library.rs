@@ -24,6 +24,9 @@ pub struct About {
     pub name: String,
     /// Whether it comes with the program.
     pub shipped: bool,
+    /// What it is for, if it comes with the program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<&'static str>,
     /// What its architecture is called.
     pub architecture: String,
     /// Output size over input size.
@@ -46,6 +49,7 @@ impl About {
         Self {
             name: model.name().to_owned(),
             shipped: Model::shipped().any(|name| name == model.name()),
+            job: Model::job_of(model.name()),
             architecture: config.family().to_owned(),
             scale: config.scale(),
             colours: config.colours(),

@@ -31,14 +31,33 @@ const MAX_FILE_BYTES: u64 = 2 << 30;
 /// A model that is part of the program.
 struct Shipped {
     name: &'static str,
+    /// What it is for, in a few words.
+    job: &'static str,
     weights: &'static [u8],
 }
 
 /// The models in `models/`, whose cards stand beside them.
-const SHIPPED: [Shipped; 3] = [
-    Shipped { name: "starter", weights: include_bytes!("../../models/starter.safetensors") },
-    Shipped { name: "fast-4x", weights: include_bytes!("../../models/fast-4x.safetensors") },
-    Shipped { name: "clean", weights: include_bytes!("../../models/clean.safetensors") },
+const SHIPPED: [Shipped; 4] = [
+    Shipped {
+        name: "starter",
+        job: "true to the pixels, for sharp photos",
+        weights: include_bytes!("../../models/starter.safetensors"),
+    },
+    Shipped {
+        name: "photo-4x",
+        job: "for photos as they come: blurred, noisy, compressed",
+        weights: include_bytes!("../../models/photo-4x.safetensors"),
+    },
+    Shipped {
+        name: "fast-4x",
+        job: "true to the pixels, at a quarter of the work",
+        weights: include_bytes!("../../models/fast-4x.safetensors"),
+    },
+    Shipped {
+        name: "clean",
+        job: "takes JPEG artefacts, noise and blur away",
+        weights: include_bytes!("../../models/clean.safetensors"),
+    },
 ];
 
 /// A checked set of weights and the network they are for.
@@ -55,6 +74,12 @@ impl Model {
     /// Names of the shipped models, the default first.
     pub fn shipped() -> impl Iterator<Item = &'static str> {
         SHIPPED.iter().map(|model| model.name)
+    }
+
+    /// What a shipped model is for, in a few words.
+    #[must_use]
+    pub fn job_of(name: &str) -> Option<&'static str> {
+        SHIPPED.iter().find(|model| model.name == name).map(|model| model.job)
     }
 
     /// Names of all models: those that ship and those that the user added.

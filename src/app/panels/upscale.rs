@@ -162,7 +162,8 @@ pub(super) fn models_ui(
 fn model_ui(ui: &mut Ui, model: &About, chosen: &mut String) -> bool {
     let About { name, architecture, scale, bytes, .. } = model;
     let megabytes = *bytes as f64 / 1e6;
-    let about = format!("{name}\n{architecture}, {scale}×, {megabytes:.1} MB");
+    let job = model.job.unwrap_or("added by you");
+    let about = format!("{name}: {job}\n{architecture}, {scale}×, {megabytes:.1} MB");
     let size = Vec2::new(ui.available_width(), ui.spacing().interact_size.y);
     let row = |ui: &mut Ui| {
         let mut removes = false;
