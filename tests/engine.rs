@@ -160,7 +160,7 @@ fn the_window_s_path_and_the_command_write_the_same_bytes() {
             picture: picture.clone(),
             model: "starter".to_owned(),
             device: "cpu".to_owned(),
-            options: UpscaleOptions::default(),
+            scale: None,
             focus,
         };
         let (patches, upscaled) = outcome(&mut workers, job);
@@ -193,7 +193,7 @@ fn a_worker_survives_nonsense() {
         picture: Arc::new(broken),
         model: "starter".to_owned(),
         device: "cpu".to_owned(),
-        options: UpscaleOptions::default(),
+        scale: None,
         focus: Focus::default(),
     });
     let start = Instant::now();

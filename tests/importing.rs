@@ -236,7 +236,7 @@ fn weights_that_fit_no_network_are_refused_in_words() {
             &path,
             &[
                 ("body.0.weight", first, value),
-                ("body.0.bias", &first[..1], 0.0),
+                ("body.0.bias", &[first[0].min(64)], 0.0),
                 ("body.2.weight", last, value),
                 ("body.2.bias", &last[..1], 0.0),
             ],
@@ -252,6 +252,11 @@ fn weights_that_fit_no_network_are_refused_in_words() {
     assert!(refused(&path).contains("no numbers"));
     compact(&[8, 3, 3, 3], &[12, 8, 3, 3], 5.0);
     assert!(refused(&path).contains("another picture"));
+    compact(&[8, 0, 3, 3], &[12, 8, 3, 3], 0.001);
+    assert!(refused(&path).contains("extent out of range"));
+    // No number at all, and yet it would want a bias for each of its channels.
+    compact(&[1 << 30, 0, 3, 3], &[12, 8, 3, 3], 0.001);
+    assert!(refused(&path).contains("out of range"));
     written(
         &path,
         &[
@@ -363,6 +368,11 @@ fn lies_about_sizes_take_no_memory() {
             r#"{"layer":"joined","from":[0,0,0,0,0,0,0,0]},{"layer":"conv","from":7,"inputs":1,"outputs":1,"kernel":1,"stride":1,"padding":0}"#,
         ),
         layers(r#"{"layer":"enlarged","from":0,"factor":4000000000,"smooth":true}"#),
+        layers(concat!(
+            r#"{"layer":"enlarged","from":0,"factor":16,"smooth":false},"#,
+            r#"{"layer":"joined","from":[1,1,1,1,1,1,1,1]},{"layer":"joined","from":[2,2,2,2,2,2,2,2]},"#,
+            r#"{"layer":"joined","from":[3,3,3,3,3,3,3,3]},{"layer":"sum","first":1,"second":1,"factor":1.0}"#
+        )),
     ] {
         lie(&header);
         let mut limited = std::process::Command::new("sh");

@@ -18,9 +18,7 @@ use crate::{
     },
     picture::{Format, Picture},
     rect::Rect,
-    restore::{
-        Mosaic, Progress, Receipt, UpscaleOptions, mend::MendReceipt, repaint::RepaintOptions,
-    },
+    restore::{Mosaic, Progress, Receipt, mend::MendReceipt, repaint::RepaintOptions},
     settings::Settings,
 };
 
@@ -147,8 +145,8 @@ pub struct App {
     models: Vec<About>,
     /// Models are being added.
     importing: Option<JobHandle>,
-    /// The mask is being written.
-    keeping: Option<JobHandle>,
+    /// The mask of this photo is being written.
+    keeping: Option<(JobHandle, PathBuf)>,
     viewer: Viewer,
     settings: Settings,
     settings_path: Option<PathBuf>,
@@ -534,7 +532,6 @@ impl App {
     }
 
     fn upscale(&mut self) {
-        let scale = self.scale();
         let Some(document) = &mut self.document else {
             return;
         };
@@ -544,7 +541,7 @@ impl App {
             picture: document.picture.clone(),
             model: self.settings.model.clone(),
             device: self.settings.device.clone(),
-            options: UpscaleOptions { scale: f64::from(scale), tile: None },
+            scale: None,
             focus: self.viewer.focus(),
         });
         self.running = Some(Running::new(handle, Made::Upscale));
@@ -652,10 +649,19 @@ impl App {
 
     /// Keeps the mask beside the photo after each edit, one at a time.
     fn keep_marks(&mut self) {
+        let open = self.repair().is_some_and(|repair| repair.editor.is_open());
+        if !open && self.keeping.is_none() {
+            self.keep_marks_now();
+        }
+    }
+
+    /// Keeps the mask as it is, before its photo leaves the screen.
+    fn keep_marks_now(&mut self) {
         let Some(document) = &mut self.document else { return };
+        document.repair.editor.close();
         let (editor, kept) = (&document.repair.editor, &mut document.kept);
         let Some((photo, revision)) = document.picture.source.as_ref().zip(*kept) else { return };
-        if editor.is_open() || revision == editor.revision() || self.keeping.is_some() {
+        if revision == editor.revision() {
             return;
         }
         *kept = Some(editor.revision());
@@ -664,7 +670,7 @@ impl App {
             mask: Arc::new(editor.mask().clone()),
             text: document.repair.kept(),
         };
-        self.keeping = Some(self.workers.submit(job));
+        self.keeping = Some((self.workers.submit(job), photo.clone()));
     }
 
     fn save(&mut self, path: PathBuf) {
@@ -801,6 +807,7 @@ impl App {
             EventKind::Finished(Outcome::Opened { picture, pyramid, kept }) if opening => {
                 self.opening = None;
                 self.cancel_running();
+                self.keep_marks_now();
                 let adopting = self.adopting.take();
                 let before = self.document.take().filter(|document| {
                     adopting.is_some() && document.picture.size() == picture.size()
@@ -831,7 +838,11 @@ impl App {
                 }
                 self.queue.extend(adopting.flatten());
             }
-            EventKind::Finished(Outcome::MaskKept) => self.keeping = None,
+            EventKind::Finished(Outcome::MaskKept) => {
+                if is(self.keeping.as_ref().map(|(handle, _)| handle)) {
+                    self.keeping = None;
+                }
+            }
             EventKind::Finished(Outcome::Upscaled { receipt, target }) if running => {
                 self.finish(Summary::of(receipt), target);
             }
@@ -855,7 +866,7 @@ impl App {
             }
             EventKind::Failed(error) => {
                 if opening {
-                    self.opening = None;
+                    (self.opening, self.adopting) = (None, None);
                 }
                 if running {
                     self.running = None;
@@ -867,10 +878,12 @@ impl App {
                 if is(self.importing.as_ref()) {
                     self.importing = None;
                 }
-                if is(self.keeping.as_ref()) {
-                    self.keeping = None;
+                if is(self.keeping.as_ref().map(|(handle, _)| handle)) {
+                    let photo = self.keeping.take().map(|(_, photo)| photo);
                     // Once is enough: it would fail after every stroke.
-                    if let Some(document) = &mut self.document {
+                    if let Some(document) = &mut self.document
+                        && document.picture.source == photo
+                    {
                         document.kept = None;
                     }
                 }
@@ -959,6 +972,11 @@ impl eframe::App for App {
     /// Runs before each frame, and also while the window is hidden.
     fn logic(&mut self, ctx: &Context, _frame: &mut eframe::Frame) {
         self.receive(ctx);
+    }
+
+    /// Marks of the last moment are kept too: what is queued is done before the program ends.
+    fn on_exit(&mut self) {
+        self.keep_marks_now();
     }
 
     fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {

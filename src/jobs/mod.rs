@@ -75,8 +75,8 @@ pub enum Job {
         model: String,
         /// As [`Chosen::by_name`] takes it.
         device: String,
-        /// What the user set.
-        options: UpscaleOptions,
+        /// How many times larger; `None` for what the model does.
+        scale: Option<f64>,
         /// Where the user is looking.
         focus: Focus,
     },
@@ -431,8 +431,10 @@ impl Reporter<'_> {
                 library::remove(&name)?;
                 Ok(self.models(Vec::new()))
             }
-            Job::Upscale { picture, model, device, options, focus } => {
+            Job::Upscale { picture, model, device, scale, focus } => {
                 let model = Model::find(&model)?;
+                let scale = scale.unwrap_or_else(|| f64::from(model.scale()));
+                let options = UpscaleOptions { scale, tile: None };
                 let device = self.chosen(&device)?;
                 self.view = Some((focus, picture.size()));
                 let receipt = upscale(&picture, &model, &device, &options, self)?;

@@ -55,11 +55,12 @@ fn own_text(info: &png::Info<'_>) -> Option<String> {
     (own.text.len() <= MOST_TEXT).then(|| own.text.clone())
 }
 
-/// Whether a file is there that this module did not write.
-fn is_foreign(path: &Path) -> bool {
+/// Whether a file is there that this module did not write, or wrote for a photo of another size.
+fn is_foreign(path: &Path, size: (u32, u32)) -> bool {
     let Ok(file) = File::open(path) else { return path.symlink_metadata().is_ok() };
-    let reader = png::Decoder::new(BufReader::new(file)).read_info();
-    reader.ok().and_then(|reader| own_text(reader.info())).is_none()
+    let Ok(reader) = png::Decoder::new(BufReader::new(file)).read_info() else { return true };
+    let info = reader.info();
+    own_text(info).is_none() || (info.width, info.height) != size
 }
 
 /// Writes the mask beside a photo in place of an older one; one in which nothing is marked removes it.
@@ -69,7 +70,7 @@ fn is_foreign(path: &Path) -> bool {
 /// [`Error::Exists`] if a file is there that is not ours, [`Error::DiskFull`] or [`Error::Write`].
 pub fn save(photo: &Path, mask: &GrayImage, text: &str) -> Result<()> {
     let path = path_for(photo);
-    if is_foreign(&path) {
+    if is_foreign(&path, mask.dimensions()) {
         return Err(Error::Exists { path });
     }
     if mask.iter().all(|value| *value == 0) {
@@ -111,6 +112,8 @@ mod tests {
         save(&photo, &mask, "grow = 2.0\n").unwrap();
         assert_eq!(load(&photo, (40, 30)), Some((mask.clone(), "grow = 2.0\n".to_owned())));
         assert!(load(&photo, (30, 40)).is_none(), "another size");
+        let other = GrayImage::new(30, 40);
+        assert!(matches!(save(&photo, &other, ""), Err(Error::Exists { .. })), "it is not lost");
         save(&photo, &image::imageops::flip_horizontal(&mask), "").unwrap();
         assert!(load(&photo, (40, 30)).unwrap().0 != mask);
         save(&photo, &GrayImage::new(40, 30), "").unwrap();

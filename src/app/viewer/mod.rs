@@ -241,6 +241,7 @@ impl Viewer {
         self.withdrawn = None;
         self.mask = None;
         self.reach = None;
+        self.mask_alone = false;
         self.focus = Focus::default();
         self.focus.look_at([0.0, 0.0, 1.0, 1.0]);
     }

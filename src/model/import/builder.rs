@@ -8,6 +8,9 @@ use crate::net::layered::{Curve, Layer, LayeredConfig, ValueId};
 /// What PyTorch adds to variances unless it is told otherwise.
 pub(super) const EPSILON: f64 = 1e-5;
 
+/// More channels than any layer has.
+const MOST_CHANNELS: usize = 1 << 16;
+
 /// The picture.
 pub(super) const PICTURE: ValueId = 0;
 
@@ -93,11 +96,16 @@ impl<'a> Builder<'a> {
         let &[outputs, inputs, rows, columns] = self.shape(&weight)? else {
             return Err(format!("its tensor {weight} is not that of a convolution"));
         };
+        let fits = |extent: &usize| (1..=MOST_CHANNELS).contains(extent);
+        if ![outputs, inputs, rows, columns].iter().all(fits) {
+            return Err(format!("its tensor {weight} has an extent out of range"));
+        }
         let bias = format!("{key}.bias");
         let bias = if self.has(&bias) { self.values(&bias)? } else { vec![0.0; outputs] };
         let filter =
             Filter { shape: [outputs, inputs, rows, columns], weight: self.values(&weight)?, bias };
-        if filter.bias.len() != outputs || rows != columns {
+        let whole = outputs * inputs * rows * columns;
+        if filter.bias.len() != outputs || filter.weight.len() != whole || rows != columns {
             return Err(format!("the shapes of its tensors {key} do not fit together"));
         }
         Ok(filter)

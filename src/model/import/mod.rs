@@ -3,7 +3,10 @@
 //!
 //! A new architecture is one file with a [`Family`] and a line in [`FAMILIES`].
 
-use std::path::Path;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+};
 
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -136,7 +139,9 @@ fn finished(path: &Path, name: &str, variants: Vec<Built>) -> Result<Model> {
             weights.into_iter().collect();
         let network = Network::Layered(config.init(&device));
         let network = slots::filled(network, &device, |path| weights.remove(path));
-        match tried(&network) {
+        // Sizes that do not fit each other show when a network runs.
+        let tried = catch_unwind(AssertUnwindSafe(|| tried(&network)));
+        match tried.unwrap_or_else(|_panic| Err("its layers do not fit together".to_owned())) {
             Ok(error) if best.as_ref().is_none_or(|(least, ..)| error < *least) => {
                 best = Some((error, config, network));
             }

@@ -33,7 +33,14 @@ pub(super) fn from_ncnn(graph: Graph) -> Result<Built, String> {
     let mut reader = Reader { builder: Builder::new(&none), blobs: BTreeMap::new(), resized: None };
     let family = family(&graph);
     let mut answer = PICTURE;
+    let mut clipped = false;
     for layer in graph.layers {
+        // A clip at the end is one that every answer gets; elsewhere it would be a curve.
+        let ends = ["Split", "Noop", "Dropout", "Interp", "Clip"].contains(&layer.kind.as_str());
+        if clipped && !ends {
+            return Err("it clips values before its last layers, which is not supported".to_owned());
+        }
+        clipped |= layer.kind == "Clip";
         if reader.resized.is_some() {
             return Err("it has layers behind the one that resizes its answer".to_owned());
         }
@@ -306,7 +313,8 @@ impl Reader<'_> {
     fn interpolated(&mut self, layer: &Layer, from: ValueId) -> Result<ValueId, String> {
         let (high, wide) = (layer.number(1, 1.0), layer.number(2, 1.0));
         let corners = layer.number(6, 0.0) != 0.0;
-        if high != wide || corners || layer.inputs.len() != 1 {
+        let fixed = [3, 4].iter().any(|id| layer.number(*id, 0.0) != 0.0);
+        if high != wide || corners || fixed || layer.inputs.len() != 1 {
             return Err("is an enlargement that is not supported".to_owned());
         }
         match (layer.number(0, 0.0) as i64, whole(high)) {

@@ -309,10 +309,15 @@ impl<S: Isa> Plan<S> {
                 Work::Blur { from } => S::enter(Blur { from: &maps[from.0], to, rows }),
                 Work::Copy { from, channel, affine } => {
                     let channel = *channel;
+                    let size = |map: &Map| (map.height, map.width);
+                    assert!(size(&maps[from.0]) == size(to));
+                    assert!(channel + maps[from.0].channels <= to.channels);
                     S::enter(Copy { affine, from: &maps[from.0], to, channel, rows });
                 }
                 Work::Mix { from } => {
                     let from = from.map(|(value, factor)| (&maps[value.0], factor));
+                    let size = |map: &Map| (map.height, map.width, map.channels);
+                    assert!(from.iter().all(|(map, _)| size(map) == size(to)));
                     S::enter(Mix { from, to, rows });
                 }
             }

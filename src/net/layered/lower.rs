@@ -11,13 +11,14 @@ use crate::net::{
 /// The steps; `None` if there is a layer that the CPU path does not know.
 pub(super) fn graph(network: &Layered) -> Option<Graph> {
     let config = &network.config;
-    let tail = Tail::of(&config.layers, config.channels, config.scale_of_layers());
+    let scale = config.scale_of_layers()?;
+    let tail = Tail::of(&config.layers, config.channels, scale);
     let mut lowering = Lowering::new(network, &tail)?;
     for number in 0..config.layers.len() {
         lowering.layer(number)?;
     }
     let result = lowering.value(tail.result)?;
-    let graph = lowering.graph.finished(result, config.scale_of_layers(), tail.shuffle, tail.onto);
+    let graph = lowering.graph.finished(result, scale, tail.shuffle, tail.onto);
     Some(if tail.tanh { graph.through_tanh() } else { graph })
 }
 
@@ -49,8 +50,8 @@ impl Tail {
             [
                 ..,
                 Layer::Activation { from, curve: Curve::Tanh },
-                Layer::Affine { factor, addend, .. },
-            ] if half(factor) && half(addend) => {
+                Layer::Affine { from: last, factor, addend },
+            ] if *last == count - 1 && half(factor) && half(addend) => {
                 Self { result: *from, first: count - 2, tanh: true, ..whole }
             }
             [.., Layer::Shuffle { from, factor }] => {
@@ -551,6 +552,20 @@ mod tests {
                 compare(3, [&features[..], &end].concat());
             }
         }
+        // Squares of two kinds, which both must fit the picture.
+        compare(
+            3,
+            vec![
+                Layer::Unshuffle { from: 0, factor: 2 },
+                conv(1, 12, 32, 3),
+                Layer::Shuffle { from: 2, factor: 2 },
+                Layer::Unshuffle { from: 0, factor: 3 },
+                conv(4, 27, 72, 3),
+                Layer::Shuffle { from: 5, factor: 3 },
+                sum(3, 6, 0.5),
+                conv(7, 8, 3, 3),
+            ],
+        );
         compare(
             1,
             vec![

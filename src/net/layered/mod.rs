@@ -35,6 +35,10 @@ const MOST_LAYERS: usize = 10_000;
 /// More numbers than any network that this program runs has.
 const MOST_NUMBERS: usize = 1 << 29;
 
+/// Most bytes that all maps may take for each pixel of the picture; an ESRGAN that enlarges by 8
+/// takes an eighth of it.
+const MOST_MEMORY: usize = 1 << 18;
+
 /// Smaller pictures are continued to this side where a network looks at them from afar: enhanced
 /// spatial attention needs 15 pixels.
 const LEAST_SIDE: usize = 16;
@@ -206,6 +210,8 @@ struct Traced {
     reach: f64,
     /// It looks over so much of the picture that the rest of it matters too.
     whole: bool,
+    /// Its side for a picture of [`LEAST_SIDE`].
+    least: usize,
 }
 
 fn reduced([above, below]: [usize; 2]) -> [usize; 2] {
@@ -233,6 +239,15 @@ impl LayeredConfig {
         if !(1..=16).contains(&scale) {
             return Err("it does not enlarge by 1 to 16");
         }
+        if self.multiple() > 64 {
+            return Err("it works on squares that are too large");
+        }
+        if self.family.len() > 64 || self.family.chars().any(char::is_control) {
+            return Err("the name of its architecture is none");
+        }
+        if self.memory() > MOST_MEMORY {
+            return Err("its layers are too large");
+        }
         Ok(())
     }
 
@@ -254,8 +269,13 @@ impl LayeredConfig {
         if self.resized.is_some_and(|sides| sides.iter().any(|side| !(1..=16).contains(side))) {
             return Err("it resizes by a factor out of range");
         }
-        let picture =
-            Traced { channels: self.channels, scale: Some([1, 1]), reach: 0.0, whole: false };
+        let picture = Traced {
+            channels: self.channels,
+            scale: Some([1, 1]),
+            reach: 0.0,
+            whole: false,
+            least: LEAST_SIDE,
+        };
         let mut values = vec![picture];
         let mut numbers = 0_usize;
         for layer in &self.layers {
@@ -274,7 +294,13 @@ impl LayeredConfig {
     /// Both sides of the picture must be multiples of it.
     fn multiple(&self) -> usize {
         let values = self.traced().unwrap_or_default();
-        values.iter().filter_map(|value| value.scale).map(|[_, below]| below).max().unwrap_or(1)
+        values.iter().filter_map(|value| value.scale).map(|[_, below]| below).fold(
+            1,
+            |all, below| {
+                let [factor, _] = reduced([below, all]);
+                all.saturating_mul(factor)
+            },
+        )
     }
 
     fn looks_from_afar(&self) -> bool {
@@ -327,10 +353,12 @@ impl LayeredConfig {
         self.layers.iter().filter(|layer| matches!(layer, Layer::Conv { .. })).count()
     }
 
-    /// Size of what the layers make over the picture's.
-    fn scale_of_layers(&self) -> usize {
-        let values = self.traced().unwrap_or_default();
-        values.last().and_then(|value| value.scale).map_or(1, |[scale, _]| scale)
+    /// Size of what the layers make over the picture's, if that is a whole number.
+    fn scale_of_layers(&self) -> Option<usize> {
+        match self.traced().ok()?.last()?.scale? {
+            [scale, 1] => Some(scale),
+            _ => None,
+        }
     }
 
     /// A network whose weights are still to be drawn or read.
@@ -394,6 +422,8 @@ impl Layer {
                 if stride > 1 || 2 * padding + 1 != kernel {
                     (own.scale, own.whole) = (None, true);
                 }
+                let room = (first.least + 2 * padding).checked_sub(kernel);
+                own.least = room.ok_or("a kernel is larger than its map")? / stride + 1;
             }
             Self::Activation { curve: Curve::PRelu { slopes }, .. } => {
                 if slopes != 1 && slopes != first.channels {
@@ -423,6 +453,7 @@ impl Layer {
                     return Err("a pixel shuffle does not fit its channels");
                 }
                 own.channels /= factor * factor;
+                own.least *= factor;
                 own.scale = times(first.scale, [factor, 1])?;
             }
             Self::Unshuffle { factor, .. } => {
@@ -430,6 +461,7 @@ impl Layer {
                     return Err("a pixel shuffle does not fit its channels");
                 }
                 own.channels *= factor * factor;
+                own.least = own.least.div_ceil(factor);
                 own.scale = times(first.scale, [1, factor])?;
                 own.reach += step * (factor - 1) as f64;
             }
@@ -437,6 +469,7 @@ impl Layer {
                 if !(1..=16).contains(&factor) {
                     return Err("it enlarges by a factor out of range");
                 }
+                own.least *= factor;
                 own.scale = times(first.scale, [factor, 1])?;
                 own.reach += if smooth { step } else { 0.0 };
             }
@@ -444,6 +477,8 @@ impl Layer {
                 if !(1..=16).contains(&kernel) || !(1..=16).contains(&stride) {
                     return Err("a pooling has a window out of range");
                 }
+                let room = first.least.checked_sub(kernel);
+                own.least = room.ok_or("a window is larger than its map")? / stride + 1;
                 (own.scale, own.whole) = (None, true);
             }
             Self::Fitted { .. } => {
@@ -451,7 +486,7 @@ impl Layer {
                 if like.scale.is_none() {
                     return Err("a map is fitted to one of no fixed size");
                 }
-                (own.scale, own.whole) = (like.scale, true);
+                (own.scale, own.whole, own.least) = (like.scale, true, like.least);
             }
         }
         Ok(own)
