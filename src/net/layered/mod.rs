@@ -2,7 +2,7 @@
 //! made before it.
 //!
 //! Value 0 is the picture, and value `n + 1` what layer `n` makes. The importers of
-//! [`crate::model::import`] write such lists; what a list may be is checked before memory is taken.
+//! `model::import` write such lists; what a list may be is checked before memory is taken.
 
 use burn::{
     module::Module,
