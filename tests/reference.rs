@@ -166,7 +166,7 @@ fn a_run_by_features_textures_and_a_discriminator_learns_and_is_judged_by_featur
     let mut command = pixmend();
     command.arg("train").arg(data().join("train/elem")).arg("-o").arg(&output);
     command.args(["--base", "new", "--channels", "8", "--blocks", "1", "--device", "cpu"]);
-    command.args(["--steps", "40", "--validate-every", "20", "--batch", "4", "--crop", "16"]);
+    command.args(["--steps", "120", "--validate-every", "20", "--batch", "8", "--crop", "16"]);
     command.args(["--rate", "0.003", "--average", "0.9", "--features"]).arg(&squeezenet);
     command.args(["--perceptual", "fire3=0.01,fire5=0.01", "--texture", "relu1=0.01"]);
     command.args([
