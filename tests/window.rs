@@ -59,6 +59,14 @@ fn press(harness: &mut Harness<'static, App>, modifiers: Modifiers, key: Key) {
     harness.step();
 }
 
+/// One pane, and the panel for repairing.
+fn begin_repair(harness: &mut Harness<'static, App>) {
+    press(harness, Modifiers::NONE, Key::Y);
+    press(harness, Modifiers::NONE, Key::Y);
+    press(harness, Modifiers::NONE, Key::R);
+    wait_for(harness, "Feather");
+}
+
 fn use_cpu(folder: &Path) -> PathBuf {
     // Tests must not depend on what graphics the machine has.
     let path = folder.join("settings.toml");
@@ -142,10 +150,7 @@ fn what_is_marked_is_filled_and_nothing_else_changes() {
     let photo = write(folder.path(), "old.png", &original);
     let mut harness = window(Some(photo), Some(use_cpu(home.path())));
     wait_for(&mut harness, "old.png");
-    press(&mut harness, Modifiers::NONE, Key::Y);
-    press(&mut harness, Modifiers::NONE, Key::Y);
-    press(&mut harness, Modifiers::NONE, Key::R);
-    wait_for(&mut harness, "Feather");
+    begin_repair(&mut harness);
     // A stroke and a box; the box is taken back.
     drag(&mut harness, [0.45, 0.5], [0.55, 0.5]);
     press(&mut harness, Modifiers::NONE, Key::M);
@@ -193,10 +198,7 @@ fn marks_are_there_again_when_the_photo_is_opened_again() {
     let sidecar = folder.path().join("old.png.mask.png");
     let mut harness = window(Some(photo.clone()), Some(settings.clone()));
     wait_for(&mut harness, "old.png");
-    press(&mut harness, Modifiers::NONE, Key::Y);
-    press(&mut harness, Modifiers::NONE, Key::Y);
-    press(&mut harness, Modifiers::NONE, Key::R);
-    wait_for(&mut harness, "Feather");
+    begin_repair(&mut harness);
     drag(&mut harness, [0.45, 0.5], [0.55, 0.5]);
     step_until(&mut harness, "the stroke is kept", |_| sidecar.exists());
     let marked = |path: &Path| {

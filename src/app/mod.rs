@@ -12,10 +12,7 @@ use crate::{
     error::{Error, Result},
     jobs::{Event, EventKind, Job, JobHandle, Outcome, Workers},
     mask,
-    model::{
-        Model,
-        library::{About, is_model_file},
-    },
+    model::library::{self, About},
     picture::{Format, Picture},
     rect::Rect,
     restore::{Mosaic, Progress, Receipt, mend::MendReceipt, repaint::RepaintOptions},
@@ -133,8 +130,6 @@ pub struct App {
     running: Option<Running>,
     saving: Option<JobHandle>,
     task: Task,
-    /// Whether a network ships that fills masks.
-    fills_by_network: bool,
     /// How much of a cleaned photo is taken, 0 to 1.
     strength: f32,
     /// The sample photo, for its button.
@@ -222,7 +217,6 @@ impl App {
             saving: None,
             task: Task::Upscale,
             strength: 1.0,
-            fills_by_network: Model::mending().is_some(),
             sample: sample_texture(&ctx)?,
             adapters: Vec::new(),
             models: Vec::new(),
@@ -494,6 +488,11 @@ impl App {
         self.models.iter().find(chosen).map_or(4, |model| model.scale)
     }
 
+    /// Whether a network ships that fills masks.
+    fn fills_by_network(&self) -> bool {
+        self.models.iter().any(|model| model.shipped && model.takes_mask)
+    }
+
     /// Adds models of others; what is chosen of them follows when they are there.
     fn import(&mut self, paths: Vec<PathBuf>) {
         self.importing = Some(self.workers.submit(Job::Import(paths)));
@@ -726,7 +725,7 @@ impl App {
     fn ask_which_models(&self, ctx: &Context) {
         let dialog = rfd::AsyncFileDialog::new()
             .set_title("Add models")
-            .add_filter("Models", &["pth", "pt", "ckpt", "safetensors", "param", "bin"])
+            .add_filter("Models", &library::endings())
             .pick_files();
         self.ask(ctx, async {
             let files = dialog.await?.iter().map(|file| file.path().to_owned()).collect();
@@ -945,7 +944,7 @@ impl App {
             let path = path.filter(|path| path.is_absolute());
             (if dropped.is_empty() { Vec::from_iter(path) } else { dropped }, pasted)
         });
-        let is_models = |path: &PathBuf| is_model_file(path) || path.is_dir();
+        let is_models = |path: &PathBuf| library::is_model_file(path) || path.is_dir();
         if dropped.first().is_some_and(is_models) {
             self.import(dropped);
         } else if let Some(path) = dropped.into_iter().next() {

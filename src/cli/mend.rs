@@ -33,8 +33,8 @@ pub struct Arguments {
     mask: Option<PathBuf>,
     /// Where the mask lies on a photo of another size than its own: for a watermark that is at the same
     /// place on many photos
-    #[arg(long, value_enum, value_name = "PLACE")]
-    anchor: Option<Anchored>,
+    #[arg(long, value_name = "PLACE", value_parser = Anchor::NAMED.map(|(name, _)| name))]
+    anchor: Option<String>,
     #[command(flatten)]
     destination: Destination,
     /// A model file, `texture` for what the photo itself is made of, or `auto`: a shipped network for
@@ -56,31 +56,6 @@ pub struct Arguments {
     /// auto, gpu, cpu or the name of an adapter
     #[arg(long, value_name = "NAME", default_value = "auto")]
     device: String,
-}
-
-/// See [`Anchor`].
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Anchored {
-    TopLeft,
-    TopRight,
-    BottomLeft,
-    BottomRight,
-    Centre,
-    /// Resized with the photo.
-    Stretch,
-}
-
-impl From<Anchored> for Anchor {
-    fn from(anchored: Anchored) -> Self {
-        match anchored {
-            Anchored::TopLeft => Self::TopLeft,
-            Anchored::TopRight => Self::TopRight,
-            Anchored::BottomLeft => Self::BottomLeft,
-            Anchored::BottomRight => Self::BottomRight,
-            Anchored::Centre => Self::Centre,
-            Anchored::Stretch => Self::Stretch,
-        }
-    }
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
@@ -105,9 +80,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
             mask
         }
     };
-    let mask = match arguments.anchor {
+    let mask = match arguments.anchor.as_deref().and_then(Anchor::named) {
         Some(anchor) if mask.dimensions() != picture.size() => {
-            placed(&mask, picture.size(), anchor.into())
+            placed(&mask, picture.size(), anchor)
         }
         _ => mask,
     };

@@ -120,28 +120,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         }
         Arguments::Import { files, overwrite, json } => {
             let existing = if *overwrite { Existing::Replace } else { Existing::Refuse };
-            // One that fails does not keep the others out.
-            let (mut added, mut failed) = (Vec::new(), None);
-            for file in library::model_files(files) {
-                match library::add(&file, existing) {
-                    Ok(model) => added.push(About::of(&model)),
-                    Err(error) => {
-                        if let Some(earlier) = failed.replace(error) {
-                            tell(&earlier.sentence());
-                        }
-                    }
-                }
+            let (added, mut failed) = library::add_all(files, existing, || Ok(()))?;
+            let last = failed.pop();
+            failed.iter().for_each(|error| tell(&error.sentence()));
+            if added.is_empty() && last.is_none() {
+                return Err(Error::Setting("there is no model file to import there".to_owned()));
             }
-            match failed {
-                Some(error) => {
-                    print_all(added, *json)?;
-                    Err(error)
-                }
-                None if added.is_empty() => {
-                    Err(Error::Setting("there is no model file to import there".to_owned()))
-                }
-                None => print_all(added, *json),
-            }
+            print_all(added.iter().map(About::of).collect(), *json)?;
+            last.map_or(Ok(()), Err)
         }
         Arguments::Remove { name, json } => {
             library::remove(name)?;

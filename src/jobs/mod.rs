@@ -489,33 +489,19 @@ impl Reporter<'_> {
         Outcome::Models { all, added }
     }
 
-    /// Adds models; one that fails does not keep the others out.
+    /// Adds models; what fails is told, unless nothing else happened.
     fn import(&mut self, paths: &[PathBuf]) -> Result<Outcome> {
-        let files = library::model_files(paths);
-        let mut added = Vec::new();
-        let mut failed: Option<Error> = None;
-        for file in files {
-            if self.handle.is_cancelling() {
-                return Err(Error::Cancelled);
-            }
-            match library::add(&file, Existing::Number) {
-                Ok(model) => added.push(model.name().to_owned()),
-                Err(error) => {
-                    if let Some(earlier) = failed.replace(error) {
-                        self.note(&earlier.sentence());
-                    }
-                }
-            }
+        let going_on = || if self.handle.is_cancelling() { Err(Error::Cancelled) } else { Ok(()) };
+        let (added, mut failed) = library::add_all(paths, Existing::Number, going_on)?;
+        let last = if added.is_empty() { failed.pop() } else { None };
+        failed.iter().for_each(|error| self.note(&error.sentence()));
+        if let Some(error) = last {
+            return Err(error);
         }
-        match failed {
-            Some(error) if added.is_empty() => return Err(error),
-            Some(error) => self.note(&error.sentence()),
-            None if added.is_empty() => {
-                return Err(Error::Setting("there is no model file in that folder".to_owned()));
-            }
-            None => {}
+        if added.is_empty() {
+            return Err(Error::Setting("there is no model file in that folder".to_owned()));
         }
-        Ok(self.models(added))
+        Ok(self.models(added.iter().map(|model| model.name().to_owned()).collect()))
     }
 
     /// A device by its name; what there is to know about it is told.

@@ -87,6 +87,24 @@ pub enum Anchor {
     Stretch,
 }
 
+impl Anchor {
+    /// All of them with their names for the command line.
+    pub const NAMED: [(&str, Self); 6] = [
+        ("top-left", Self::TopLeft),
+        ("top-right", Self::TopRight),
+        ("bottom-left", Self::BottomLeft),
+        ("bottom-right", Self::BottomRight),
+        ("centre", Self::Centre),
+        ("stretch", Self::Stretch),
+    ];
+
+    /// One by its name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::NAMED.into_iter().find_map(|(own, anchor)| (own == name).then_some(anchor))
+    }
+}
+
 /// A mask for a photo of another size than its own: what falls outside is left out.
 #[must_use]
 pub fn placed(mask: &GrayImage, (width, height): (u32, u32), anchor: Anchor) -> GrayImage {

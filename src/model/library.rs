@@ -17,6 +17,15 @@ use crate::{
 /// Ending of the files.
 const ENDING: &str = "safetensors";
 
+/// Endings of models that are one file.
+const SINGLE: [&str; 4] = ["pth", "pt", "ckpt", ENDING];
+
+/// Endings of files that can be imported.
+#[must_use]
+pub fn endings() -> Vec<&'static str> {
+    [&SINGLE[..], &tensors::NCNN].concat()
+}
+
 /// What a model is, for lists.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct About {
@@ -160,13 +169,32 @@ pub fn remove(name: &str) -> Result<()> {
 #[must_use]
 pub fn is_model_file(path: &Path) -> bool {
     let ending = path.extension().and_then(OsStr::to_str).unwrap_or_default();
-    ["pth", "pt", "ckpt", ENDING].contains(&ending.to_ascii_lowercase().as_str())
-        || tensors::is_ncnn(path)
+    SINGLE.contains(&ending.to_ascii_lowercase().as_str()) || tensors::is_ncnn(path)
+}
+
+/// Adds the models among these files and folders, each as [`add`] does; one that fails does not
+/// keep the others out.
+///
+/// # Errors
+/// What `before` returns, which is asked before each.
+pub fn add_all(
+    paths: &[PathBuf],
+    existing: Existing,
+    before: impl Fn() -> Result<()>,
+) -> Result<(Vec<Model>, Vec<Error>)> {
+    let (mut added, mut failed) = (Vec::new(), Vec::new());
+    for file in model_files(paths) {
+        before()?;
+        match add(&file, existing) {
+            Ok(model) => added.push(model),
+            Err(error) => failed.push(error),
+        }
+    }
+    Ok((added, failed))
 }
 
 /// The model files among these files and folders (not the folders in them), each model once.
-#[must_use]
-pub fn model_files(paths: &[PathBuf]) -> Vec<PathBuf> {
+fn model_files(paths: &[PathBuf]) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = Vec::new();
     let mut take = |path: PathBuf, given: bool| {
         // The two files of an ncnn model are one.

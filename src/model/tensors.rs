@@ -134,9 +134,12 @@ pub fn open(path: &Path) -> Result<Tensors> {
     if start.get(8) == Some(&b'{') { of_safetensors(path) } else { of_torch(path, length) }
 }
 
+/// Endings of the two files of an ncnn model.
+pub(super) const NCNN: [&str; 2] = ["param", "bin"];
+
 /// Whether a path names one of the two files of an ncnn model.
 pub(super) fn is_ncnn(path: &Path) -> bool {
-    ["param", "bin"].iter().any(|ending| path.extension() == Some(OsStr::new(ending)))
+    NCNN.iter().any(|ending| path.extension() == Some(OsStr::new(ending)))
 }
 
 /// A model file's length, if it is one and of a size that can be a model.

@@ -133,7 +133,7 @@ fn mask_ui(app: &mut App, ui: &mut Ui) {
 }
 
 fn fill_ui(app: &mut App, ui: &mut Ui) {
-    let shipped = app.fills_by_network;
+    let shipped = app.fills_by_network();
     let Some(document) = &mut app.document else { return };
     let repair = &mut document.repair;
     egui::Grid::new("fill").num_columns(2).spacing([12.0, 8.0]).show(ui, |ui| {

@@ -13,17 +13,8 @@ pub(super) const NEW: Family = Family {
     marks: &["conv_first.weight", "body.0.rdb1.conv1.weight", "conv_body.weight"],
     variants: 1,
     build: |builder, _| {
-        let ups = builder.count("conv_up", 1, ".weight");
-        let names = Names {
-            first: "conv_first".to_owned(),
-            dense: |block, part| format!("body.{block}.rdb{part}"),
-            inner: "",
-            trunk: Trunk::Named("conv_body"),
-            ups: (1..=ups).map(|n| format!("conv_up{n}")).collect(),
-            hr: "conv_hr".to_owned(),
-            last: "conv_last".to_owned(),
-        };
-        build(builder, &names)
+        let dense = |block, part| format!("body.{block}.rdb{part}");
+        named(builder, dense, "conv_body", "conv_up", "conv_hr")
     },
 };
 
@@ -33,17 +24,8 @@ pub(super) const NEWER: Family = Family {
     marks: &["conv_first.weight", "RRDB_trunk.0.RDB1.conv1.weight", "trunk_conv.weight"],
     variants: 1,
     build: |builder, _| {
-        let ups = builder.count("upconv", 1, ".weight");
-        let names = Names {
-            first: "conv_first".to_owned(),
-            dense: |block, part| format!("RRDB_trunk.{block}.RDB{part}"),
-            inner: "",
-            trunk: Trunk::Named("trunk_conv"),
-            ups: (1..=ups).map(|n| format!("upconv{n}")).collect(),
-            hr: "HRconv".to_owned(),
-            last: "conv_last".to_owned(),
-        };
-        build(builder, &names)
+        let dense = |block, part| format!("RRDB_trunk.{block}.RDB{part}");
+        named(builder, dense, "trunk_conv", "upconv", "HRconv")
     },
 };
 
@@ -88,6 +70,27 @@ struct Names {
     ups: Vec<String>,
     hr: String,
     last: String,
+}
+
+/// A network whose layers have names.
+fn named(
+    builder: &mut Builder<'_>,
+    dense: fn(usize, usize) -> String,
+    trunk: &'static str,
+    up: &str,
+    hr: &str,
+) -> Result<Answer, String> {
+    let ups = builder.count(up, 1, ".weight");
+    let names = Names {
+        first: "conv_first".to_owned(),
+        dense,
+        inner: "",
+        trunk: Trunk::Named(trunk),
+        ups: (1..=ups).map(|n| format!("{up}{n}")).collect(),
+        hr: hr.to_owned(),
+        last: "conv_last".to_owned(),
+    };
+    build(builder, &names)
 }
 
 /// Slope of the activations.

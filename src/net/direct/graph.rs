@@ -54,15 +54,22 @@ impl Filter {
 
     /// With the batch normalisation that follows, by its running statistics.
     #[must_use]
-    pub fn normed(mut self, norm: Option<&BatchNorm>) -> Option<Self> {
+    pub fn normed(self, norm: Option<&BatchNorm>) -> Option<Self> {
         let Some(norm) = norm else { return Some(self) };
         let (factor, addend) = affine_of(norm)?;
+        Some(self.scaled(&factor, &addend))
+    }
+
+    /// With its sums times a factor and plus an addend: one for each output, or one for all.
+    #[must_use]
+    pub fn scaled(mut self, factor: &[f32], addend: &[f32]) -> Self {
         let length = self.weight.len() / self.outputs;
         for (output, weights) in self.weight.chunks_exact_mut(length).enumerate() {
-            weights.iter_mut().for_each(|weight| *weight *= factor[output]);
-            self.bias[output] = self.bias[output] * factor[output] + addend[output];
+            let (factor, addend) = (factor[output % factor.len()], addend[output % addend.len()]);
+            weights.iter_mut().for_each(|weight| *weight *= factor);
+            self.bias[output] = self.bias[output] * factor + addend;
         }
-        Some(self)
+        self
     }
 
     /// With an activation after it.

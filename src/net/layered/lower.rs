@@ -174,7 +174,10 @@ impl<'a> Lowering<'a> {
         }
         let made = number + 1;
         let value = match &self.layers[number] {
-            Layer::Conv { from, .. } => return self.conv(number, *from),
+            Layer::Conv { from, .. } => {
+                let filter = self.convs.remove(&number)?;
+                return self.step(made, *from, filter, false);
+            }
             // Before a convolution that reads it in another form, or before all.
             Layer::Enlarged { from, factor: 2, smooth: false } => {
                 let user = self.only_user(made)?;
@@ -218,11 +221,6 @@ impl<'a> Lowering<'a> {
         Some(())
     }
 
-    fn conv(&mut self, number: usize, from: ValueId) -> Option<()> {
-        let filter = self.convs.remove(&number)?;
-        self.step(number + 1, from, filter, false)
-    }
-
     /// A convolution with what can be done along with it. `repeated`: it reads each pixel of
     /// `from` twice by two times.
     fn step(
@@ -251,7 +249,7 @@ impl<'a> Lowering<'a> {
                         && beside.residual.is_none()
                         && beside.shuffle == 1 =>
                 {
-                    filter = scaled(filter, factor, addend);
+                    filter = filter.scaled(factor, addend);
                 }
                 Layer::Shuffle { factor, .. }
                     if beside.shuffle == 1 && beside.residual.is_none() && !repeated =>
@@ -272,7 +270,7 @@ impl<'a> Lowering<'a> {
                     {
                         break;
                     }
-                    filter = scaled(filter, &[own], &[0.0]);
+                    filter = filter.scaled(&[own], &[0.0]);
                     // An activation may follow the sum.
                     let early = linear
                         && self.only_user(user + 1).is_some_and(|next| {
@@ -367,17 +365,6 @@ fn groups(layers: &[Layer], channels: &[usize], graph: &mut Graph) -> Vec<Group>
         Group { members: members.clone(), starts: starts.collect(), space, filled: 0 }
     };
     found.into_iter().map(group).collect()
-}
-
-/// A convolution whose answers are multiplied and added to.
-fn scaled(mut filter: Filter, factor: &[f32], addend: &[f32]) -> Filter {
-    let length = filter.weight.len() / filter.outputs;
-    for (output, weights) in filter.weight.chunks_exact_mut(length).enumerate() {
-        let factor = factor[output % factor.len()];
-        weights.iter_mut().for_each(|weight| *weight *= factor);
-        filter.bias[output] = filter.bias[output] * factor + addend[output % addend.len()];
-    }
-    filter
 }
 
 /// The convolution that reads a picture as one of stride 1 reads its pixel unshuffle: its kernel

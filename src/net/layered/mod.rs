@@ -27,7 +27,7 @@ use super::{
 mod lower;
 mod resample;
 
-pub use resample::Kernel;
+use resample::Kernel;
 
 /// More layers than any network in use has.
 const MOST_LAYERS: usize = 10_000;

@@ -5,7 +5,7 @@ use burn::tensor::{Tensor, TensorData};
 
 /// How numbers between pixels are found; nothing is smoothed before a map gets smaller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kernel {
+pub(super) enum Kernel {
     /// On straight lines.
     Bilinear,
     /// R. Keys, "Cubic convolution interpolation", 1981, with a = -0.75.
