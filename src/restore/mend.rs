@@ -12,6 +12,7 @@ use super::{
     Monitor, Patch, Progress, Start,
     blend::{Layer, blend},
     diffuse::diffuse,
+    opaque::is_opaque,
     repaint::check_mask,
     texture::{self, Hole},
     tiled::{self, Engine, Task},
@@ -73,7 +74,8 @@ pub struct MendOptions {
     pub grow: f32,
     /// Width in pixels of the soft join around the mask.
     pub feather: f32,
-    /// Nothing of what is under the mask is of use: it is an object, not a mark.
+    /// Nothing of what is under the mask is of use: it is an object, not a mark. Otherwise each
+    /// region is judged by how it looks.
     pub hides: bool,
 }
 
@@ -252,6 +254,8 @@ struct Window {
     marks: GrayImage,
     /// What of the answer is used: the part at hand, grown and feathered.
     shares: GrayImage,
+    /// Nothing of what is under the marks is of use.
+    hides: bool,
     /// Pixels of the part's box, by which progress is told.
     target: u64,
 }
@@ -292,10 +296,12 @@ impl<'a> Job<'a> {
             return Ok(()); // It was made so small that nothing is left.
         }
         let pixels = self.picture.pixels.crop_imm(area.x, area.y, area.width, area.height);
+        let marks = self.grown(area, |piece, _| piece);
         let window = Window {
             area,
+            hides: self.options.hides || is_opaque(&luma(&pixels), &marks),
             pixels: bleed(&pixels).unwrap_or(pixels),
-            marks: self.grown(area, |piece, _| piece),
+            marks,
             shares: mask::feathered(&own, self.options.feather),
             target: target.area(),
         };
@@ -356,7 +362,7 @@ impl<'a> Job<'a> {
             self.network = Some(engine);
         }
         let Some(engine) = &mut self.network else { unreachable!("it was made above") };
-        let hides = self.options.hides;
+        let hides = window.hides;
         let hidden = (hides || engine.network.takes_marked()).then(|| hidden(window));
         let source = hidden.as_ref().unwrap_or(&window.pixels);
         let Rect { width, height, .. } = window.area;
@@ -420,6 +426,12 @@ impl Monitor for Part<'_> {
 fn planes(pixels: &DynamicImage) -> [Vec<f32>; 3] {
     let pixels = pixels.to_rgb32f();
     [0, 1, 2].map(|channel| pixels.pixels().map(|pixel| pixel.0[channel]).collect())
+}
+
+/// Brightness, 0 to 1, row by row.
+fn luma(pixels: &DynamicImage) -> Vec<f32> {
+    // Through 16 bit, since there is no grey picture of floats.
+    pixels.to_luma16().iter().map(|value| f32::from(*value) / 65535.0).collect()
 }
 
 /// The window with what surrounds the marks in their place.

@@ -13,6 +13,7 @@ pub mod blend;
 pub mod diffuse;
 pub mod evaluate;
 pub mod mend;
+mod opaque;
 pub mod plan;
 pub mod repaint;
 pub mod strips;

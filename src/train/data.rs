@@ -296,11 +296,12 @@ fn batch(photos: &[Photo], cut: &Cut, cache: &Mutex<Cache>, number: u64) -> Resu
         };
         let large = turned(cropped, rng.u8(..8));
         let worse = recipe.apply(&large, *scale, &mut rng)?;
-        append(&mut batch.small, &worse.picture);
-        append(&mut batch.large, &large);
-        batch
-            .mask
-            .extend(worse.mask.iter().flat_map(|mask| mask.iter().map(|m| f32::from(*m) / 255.0)));
+        let mask: Vec<f32> =
+            worse.mask.iter().flat_map(|mask| mask.iter().map(|m| f32::from(*m) / 255.0)).collect();
+        let small = planes(&worse.picture);
+        batch.small.extend(if worse.hides { hidden(small, &mask, crop as usize) } else { small });
+        batch.large.extend(planes(&large));
+        batch.mask.extend(mask);
     }
     Ok(batch)
 }
@@ -341,10 +342,9 @@ fn turned(crop: RgbImage, way: u8) -> RgbImage {
 }
 
 /// Red, green and blue planes, 0 to 1.
-fn append(planes: &mut Vec<f32>, picture: &RgbImage) {
-    for channel in 0..3 {
-        planes.extend(picture.pixels().map(|pixel| f32::from(pixel.0[channel]) / 255.0));
-    }
+fn planes(picture: &RgbImage) -> Vec<f32> {
+    let plane = |channel| picture.pixels().map(move |pixel| f32::from(pixel.0[channel]) / 255.0);
+    (0..3).flat_map(plane).collect()
 }
 
 #[cfg(test)]

@@ -107,6 +107,8 @@ pub struct Degraded {
     /// It says where marks were laid. What noise or JPEG did afterwards, to any pixel, is not in
     /// it.
     pub mask: Option<GrayImage>,
+    /// Whether nothing of what is under the marks is to be shown; see [`Recipe::hides`].
+    pub hides: bool,
 }
 
 /// What happens to a picture before and after it is shrunk by the scale.
@@ -125,6 +127,9 @@ pub struct Recipe {
     /// Pixels by which the mask reaches beyond the marks, 0 to 64, drawn anew each time: people
     /// do not paint to the pixel. Nothing is drawn for [0, 0], which keeps the mask exact.
     pub mask_grow: Range,
+    /// How often nothing of what is under the marks is shown, 0 to 1: it is continued smoothly
+    /// from around them, as mending does for what nothing shines through.
+    pub hides: f32,
 }
 
 /// Names of the recipes that need no file.
@@ -206,6 +211,7 @@ impl Recipe {
         }
         self.before.iter().chain(&self.after).try_for_each(Step::check)?;
         rising(self.mask_grow, 0.0, MOST_GROWTH)?;
+        probability(self.hides)?;
         if self.before.iter().any(Step::marks) {
             return Err(Error::Setting(
                 "a recipe has a watermark or damage in `before`: they belong in `after`, where the \
@@ -258,7 +264,9 @@ impl Recipe {
         if self.mask_grow[1] > 0.0 {
             mask = mask::grown(&mask, draw(self.mask_grow, rng));
         }
-        Ok(Degraded { picture, mask: self.masks().then_some(mask) })
+        // Drawn only where it is asked for, so that other recipes draw what they always drew.
+        let hides = self.hides > 0.0 && rng.f32() < self.hides;
+        Ok(Degraded { picture, mask: self.masks().then_some(mask), hides })
     }
 }
 

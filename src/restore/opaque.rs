@@ -1,0 +1,88 @@
+//! Whether something of the photo shines through what is marked.
+
+use image::GrayImage;
+
+/// Ink is even: so much of the differences between neighbours that are both marked must be...
+const EVEN_SHARE: f32 = 0.15;
+
+/// ...at most this part of what neighbours outside commonly differ by. What shines through a mark
+/// of the opacity `a` differs by `1 - a` of that.
+const EVEN: f32 = 0.2;
+
+/// What counts as common outside: so much of the differences are smaller.
+const COMMON_SHARE: f32 = 0.25;
+
+/// The least common difference that says anything, where white is 1: through a mark on a smooth
+/// sky there is nothing to see.
+const LEAST: f32 = 1.0 / 255.0;
+
+/// Whether what `marks` marks (not 0) hides what is under it, as far as can be seen: it is far
+/// more even than `luma` (0 to 1, of the same size) around it. False where that cannot be told.
+pub fn is_opaque(luma: &[f32], marks: &GrayImage) -> bool {
+    let wide = marks.width() as usize;
+    let (mut inside, mut outside) = (Vec::new(), Vec::new());
+    let mut compare = |a: usize, b: usize| {
+        let difference = (luma[a] - luma[b]).abs();
+        match (marks.as_raw()[a] > 0, marks.as_raw()[b] > 0) {
+            (true, true) => inside.push(difference),
+            (false, false) => outside.push(difference),
+            _ => {}
+        }
+    };
+    for at in 0..luma.len() {
+        if (at + 1) % wide != 0 {
+            compare(at, at + 1);
+        }
+        if at + wide < luma.len() {
+            compare(at, at + wide);
+        }
+    }
+    match (quantile(&mut inside, EVEN_SHARE), quantile(&mut outside, COMMON_SHARE)) {
+        (Some(inside), Some(outside)) => outside >= LEAST && inside <= EVEN * outside,
+        _ => false,
+    }
+}
+
+/// The value below which a share of all lies.
+fn quantile(values: &mut [f32], share: f32) -> Option<f32> {
+    let last = values.len().checked_sub(1)?;
+    let place = (last as f32 * share) as usize;
+    Some(*values.select_nth_unstable_by(place, f32::total_cmp).1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::Luma;
+
+    /// A rough photo of 60 x 40 pixels under marks of an opacity, judged with a mask that is so
+    /// many pixels too wide.
+    fn judged(opacity: f32, roughness: f32, loose: u32) -> bool {
+        let mark = |x: u32, y: u32, by: u32| (x + 2 * y) % 20 < 6 + by;
+        let marks =
+            GrayImage::from_fn(60, 40, |x, y| Luma([if mark(x, y, loose) { 255 } else { 0 }]));
+        let mut rng = fastrand::Rng::with_seed(3);
+        let mut luma = Vec::new();
+        for y in 0..40 {
+            for x in 0..60 {
+                let photo = 0.4 + roughness * rng.f32();
+                let share = if mark(x, y, 0) { opacity } else { 0.0 };
+                luma.push(photo + share * (0.9 - photo));
+            }
+        }
+        is_opaque(&luma, &marks)
+    }
+
+    #[test]
+    fn ink_is_told_from_what_the_photo_shines_through() {
+        for loose in [0, 3] {
+            assert!(judged(1.0, 0.3, loose), "ink, {loose}");
+            for opacity in [0.0, 0.3, 0.6] {
+                assert!(!judged(opacity, 0.3, loose), "{opacity}, {loose}");
+            }
+        }
+        assert!(!judged(1.0, 0.0, 0), "on a smooth photo it cannot be told");
+        assert!(!is_opaque(&[], &GrayImage::new(0, 0)));
+        assert!(!is_opaque(&[0.5; 4], &GrayImage::from_pixel(2, 2, Luma([255]))), "all is marked");
+    }
+}
