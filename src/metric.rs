@@ -45,6 +45,8 @@ pub struct Figures {
     pub score: Score,
     /// Mean squared error of red, green and blue, where white is 255.
     pub mse: f64,
+    /// Of the result; see [`colourfulness`].
+    pub colourfulness: f64,
     /// PSNR in dB of red, green and blue inside the mask, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inside: Option<f64>,
@@ -80,9 +82,16 @@ impl Figures {
         Self {
             score: Score { psnr: score.psnr.min(PERFECT), ..score },
             mse: squared(result, original, |_| true).unwrap_or(0.0),
+            colourfulness: colourfulness(result),
             inside: inside.map(|mse| (10.0 * (255.0 * 255.0 / mse).log10()).min(PERFECT)),
             distance: None,
         }
+    }
+
+    /// PSNR in dB of red, green and blue, by their [`Self::mse`].
+    #[must_use]
+    pub fn psnr_of_colours(&self) -> f64 {
+        (10.0 * (255.0 * 255.0 / self.mse).log10()).min(PERFECT)
     }
 
     /// The means; `None` of nothing.
@@ -95,6 +104,7 @@ impl Figures {
         Some(Self {
             score: Score::mean(&scores)?,
             mse: mean(all.iter().map(|figures| figures.mse).collect())?,
+            colourfulness: mean(all.iter().map(|figures| figures.colourfulness).collect())?,
             inside: mean(all.iter().filter_map(|figures| figures.inside).collect()),
             distance: mean(all.iter().filter_map(|figures| figures.distance).collect()),
         })
@@ -105,6 +115,28 @@ impl Figures {
 #[must_use]
 pub const fn shaved(scale: u32) -> u32 {
     if scale == 1 { 0 } else { scale }
+}
+
+/// How colourful a picture is: 0 for greys, 15 for "slightly" and 59 for "quite" colourful in the
+/// eyes of people (D. Hasler and S. Süsstrunk, "Measuring colourfulness in natural images", 2003,
+/// equation 3).
+#[must_use]
+pub fn colourfulness(picture: &RgbImage) -> f64 {
+    let opponents = picture.pixels().map(|pixel| {
+        let [red, green, blue] = pixel.0.map(f64::from);
+        [red - green, f64::midpoint(red, green) - blue]
+    });
+    let (mut sums, mut squares) = ([0.0; 2], [0.0; 2]);
+    for values in opponents {
+        for ((sum, square), value) in sums.iter_mut().zip(&mut squares).zip(values) {
+            *sum += value;
+            *square += value * value;
+        }
+    }
+    let count = f64::from(picture.width()) * f64::from(picture.height());
+    let means = sums.map(|sum| sum / count.max(1.0));
+    let spread: f64 = squares.iter().zip(means).map(|(sum, mean)| sum / count - mean * mean).sum();
+    spread.max(0.0).sqrt() + 0.3 * means[0].hypot(means[1])
 }
 
 /// Mean squared error of the pixels that count, by their place in reading order; `None` if none
@@ -250,6 +282,17 @@ mod tests {
         }
         assert!(Score::of(&b, &a, 4).psnr.is_infinite());
         assert!(Score::of(&b, &a, 3).psnr.is_finite());
+    }
+
+    #[test]
+    fn greys_have_no_colour_and_flags_have_much() {
+        assert!(colourfulness(&noise(1)) < 1e-9);
+        // One colour: no spread, 0.3 times the length of its opponents.
+        let plain = RgbImage::from_pixel(4, 4, image::Rgb([100, 60, 20]));
+        assert!((colourfulness(&plain) - 0.3 * 40.0_f64.hypot(60.0)).abs() < 1e-9);
+        let flag =
+            RgbImage::from_fn(4, 4, |x, _| image::Rgb([[255, 0, 0], [0, 0, 255]][x as usize % 2]));
+        assert!(colourfulness(&flag) > 100.0);
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct Settings {
     pub model: String,
     /// The same for the model that cleans.
     pub cleaning_model: String,
+    /// The same for the model that colours.
+    pub colouring_model: String,
     /// `auto`, `gpu`, `cpu` or the name of an adapter.
     pub device: String,
     /// Dark colours instead of light ones.
@@ -34,6 +36,7 @@ impl Default for Settings {
         Self {
             model: DEFAULT_MODEL.to_owned(),
             cleaning_model: CLEANING_MODEL.to_owned(),
+            colouring_model: COLOURING_MODEL.to_owned(),
             device: "auto".to_owned(),
             dark: true,
             sharp_pixels: false,
@@ -46,6 +49,9 @@ pub const DEFAULT_MODEL: &str = "starter";
 
 /// Name of the model that takes away noise, JPEG and blur.
 pub const CLEANING_MODEL: &str = "clean";
+
+/// Name of the model that colours.
+pub const COLOURING_MODEL: &str = "colour";
 
 impl Settings {
     /// Where the settings of this user live; `None` where the system has no

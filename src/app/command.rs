@@ -24,6 +24,8 @@ pub enum Command {
     Fill,
     /// Take JPEG artefacts, noise and blur away.
     Clean,
+    /// Give a grey photo colours.
+    Colourise,
     /// Make the result the photo.
     Adopt,
     /// Take the fill or the last stroke back.
@@ -80,7 +82,7 @@ pub enum Command {
 
 impl Command {
     /// All of them.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::Open,
         Self::Paste,
         Self::OpenSample,
@@ -89,6 +91,7 @@ impl Command {
         Self::SwitchTask,
         Self::Fill,
         Self::Clean,
+        Self::Colourise,
         Self::Adopt,
         Self::Undo,
         Self::Redo,
@@ -129,6 +132,7 @@ impl Command {
             Self::SwitchTask => "Upscale or repair",
             Self::Fill => "Fill",
             Self::Clean => "Clean",
+            Self::Colourise => "Colourise",
             Self::Adopt => "Go on with this",
             Self::Undo => "Undo",
             Self::Redo => "Redo",
@@ -172,6 +176,7 @@ impl Command {
             Self::SwitchTask => "Switch between enlarging and repairing",
             Self::Fill => "Fill what is marked; nothing else changes",
             Self::Clean => "Take away JPEG artefacts, noise and blur: of what is marked, or of all",
+            Self::Colourise => "Give a grey photo colours: what is marked, or all of it",
             Self::Adopt => "Make the result the photo, to repair or enlarge it further",
             Self::Undo => "Take the result back, then stroke after stroke",
             Self::Redo => "Do again what was taken back",
@@ -218,6 +223,7 @@ impl Command {
             | Self::AddModel
             | Self::Theme
             | Self::Clean
+            | Self::Colourise
             | Self::Adopt => vec![],
             Self::SwitchTask => vec![plain(Key::R)],
             Self::Fill => vec![plain(Key::Enter)],
@@ -275,6 +281,7 @@ impl Command {
             Self::SwitchTask => app.has_photo(),
             Self::Fill
             | Self::Clean
+            | Self::Colourise
             | Self::ClearMask
             | Self::InvertMask
             | Self::SmallerBrush

@@ -10,12 +10,12 @@ use image::GrayImage;
 
 use crate::{
     error::{Error, Result},
-    jobs::{Event, EventKind, Job, JobHandle, Outcome, Workers},
+    jobs::{Event, EventKind, Job, JobHandle, Outcome, Painting, Workers},
     mask,
     model::library::{self, About},
     picture::{Format, Picture},
     rect::Rect,
-    restore::{Mosaic, Progress, Receipt, mend::MendReceipt, repaint::RepaintOptions},
+    restore::{Mosaic, Progress, Receipt, mend::MendReceipt},
     settings::Settings,
 };
 
@@ -74,7 +74,7 @@ struct ResultSoFar {
 enum Made {
     Upscale,
     Fill,
-    Clean,
+    Paint(Painting),
 }
 
 /// What was done, in words.
@@ -284,7 +284,7 @@ impl App {
 
     /// How much of a result is taken.
     fn strength_of(&self, result: &ResultSoFar) -> f32 {
-        if result.made_by == Made::Clean { self.strength } else { 1.0 }
+        if matches!(result.made_by, Made::Paint(_)) { self.strength } else { 1.0 }
     }
 
     fn repairs(&self) -> bool {
@@ -413,9 +413,13 @@ impl App {
                     self.fill();
                 }
             }
-            Command::Clean => {
-                if self.prepared_for(Made::Clean, command, ctx) {
-                    self.clean();
+            Command::Clean | Command::Colourise => {
+                let by = match command {
+                    Command::Clean => Painting::Clean,
+                    _ => Painting::Colour,
+                };
+                if self.prepared_for(Made::Paint(by), command, ctx) {
+                    self.paint(by);
                 }
             }
             Command::Adopt => self.adopt(None),
@@ -507,6 +511,9 @@ impl App {
         if self.settings.cleaning_model == name {
             self.settings.cleaning_model = defaults.cleaning_model;
         }
+        if self.settings.colouring_model == name {
+            self.settings.colouring_model = defaults.colouring_model;
+        }
         self.keep_settings();
         self.workers.submit(Job::Remove(name));
     }
@@ -524,6 +531,7 @@ impl App {
         self.toasts.news(ctx, text);
         match (new.takes_mask, new.scale) {
             (true, _) => {}
+            (false, _) if new.gives_colours => self.settings.colouring_model = new.name,
             (false, 1) => self.settings.cleaning_model = new.name,
             (false, _) => self.settings.model = new.name,
         }
@@ -563,8 +571,8 @@ impl App {
         self.running = Some(Running::new(handle, Made::Fill));
     }
 
-    /// Cleans the photo: inside of the mask if something is marked, else all of it.
-    fn clean(&mut self) {
+    /// Cleans or colours the photo: inside of the mask if something is marked, else all of it.
+    fn paint(&mut self, by: Painting) {
         let Some(document) = &mut self.document else {
             return;
         };
@@ -575,14 +583,15 @@ impl App {
         let handle = self.workers.submit(Job::Repaint {
             picture: document.picture.clone(),
             mask: (mask::count(mask) > 0).then(|| Arc::new(mask.clone())),
-            model: self.settings.cleaning_model.clone(),
+            model: match by {
+                Painting::Clean => self.settings.cleaning_model.clone(),
+                Painting::Colour => self.settings.colouring_model.clone(),
+            },
             device: self.settings.device.clone(),
-            // All of it: how much of it is taken is seen while the slider moves.
-            options: RepaintOptions { strength: 1.0, tile: None, keeps_luma: false },
-            done: "clean",
+            by,
             focus: self.viewer.focus(),
         });
-        self.running = Some(Running::new(handle, Made::Clean));
+        self.running = Some(Running::new(handle, Made::Paint(by)));
     }
 
     /// Whether a job may begin: what another one made is gone on with, unless it has another size

@@ -88,6 +88,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     }
     let recipe = arguments.degradation.as_deref().map(Recipe::find).transpose()?;
     let masks = recipe.as_ref().is_some_and(Recipe::masks);
+    let greys = recipe.as_ref().is_some_and(Recipe::greys);
     if model.takes_mask() && !masks {
         return Err(Error::Setting(format!(
             "the model {} fills masks: name a --degradation that has them (watermark, damage)",
@@ -116,6 +117,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
             };
             line += &optional(masks, figures.inside);
             line += &optional(perceptual.is_some(), figures.distance);
+            line += &optional(greys, Some(figures.psnr_of_colours()));
+            line += &optional(greys, Some(figures.colourfulness));
         }
         line
     };
@@ -128,12 +131,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         if let Some(perceptual) = &perceptual {
             print_line(&format!("distance: {}, smaller is better", perceptual.name()))?;
         }
+        if greys {
+            print_line(
+                "RGB: PSNR in dB of red, green and blue; colourful: by Hasler and Süsstrunk",
+            )?;
+        }
         let before = if scale == 1 { "given" } else { "bicubic" };
         let mut columns = format!("{:<20}", "picture");
         for psnr in ["PSNR", before] {
             columns += &format!(" {psnr:>9} {:>8}", "SSIM");
             columns += if masks { "    inside" } else { "" };
             columns += if perceptual.is_some() { "  distance" } else { "" };
+            columns += if greys { "       RGB colourful" } else { "" };
         }
         print_line(&columns)?;
     }

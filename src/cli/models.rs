@@ -90,6 +90,7 @@ struct Shown<'a> {
 fn line(about: &About) -> String {
     let About { name, architecture, scale, colours, takes_mask, parameters, bytes, .. } = about;
     let job = match (scale, takes_mask) {
+        _ if about.gives_colours => "gives grey photos their colours".to_owned(),
         (_, true) => "fills a mask".to_owned(),
         (1, _) => "keeps the size".to_owned(),
         _ => format!("enlarges {scale}x"),

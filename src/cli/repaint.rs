@@ -8,11 +8,14 @@ use super::{
     tell,
 };
 use crate::{
-    error::{Error, Result},
+    error::Result,
     model::Model,
     picture::Picture,
-    restore::repaint::{RepaintOptions, in_colour, repaint},
-    settings::CLEANING_MODEL,
+    restore::{
+        colour::colour,
+        repaint::{RepaintOptions, repaint},
+    },
+    settings::{CLEANING_MODEL, COLOURING_MODEL},
 };
 
 /// Arguments of both.
@@ -29,13 +32,13 @@ pub struct Arguments {
     /// Picture of the photo's size: only what is not black in it changes
     #[arg(long, value_name = "MASK")]
     mask: Option<PathBuf>,
-    /// Name of a shipped model, or a model file [default: the one for cleaning; none for colouring ships yet]
+    /// Name of a shipped model, or a model file [default: clean or colour]
     #[arg(long, value_name = "NAME|FILE")]
     model: Option<String>,
     /// auto, gpu, cpu or the name of an adapter
     #[arg(long, value_name = "NAME", default_value = "auto")]
     device: String,
-    /// Side of a tile in pixels of the photo [default: what suits the device]
+    /// Side of a tile in pixels of the photo, for cleaning [default: what suits the device]
     #[arg(long, value_name = "N")]
     tile: Option<u32>,
 }
@@ -49,27 +52,13 @@ pub(super) enum Job {
 
 pub(super) fn run(arguments: &Arguments, job: Job) -> Result<()> {
     let (usual, done) = match job {
-        Job::Clean => (Some(CLEANING_MODEL), "clean"),
-        Job::Colour => (None, "colour"),
+        Job::Clean => (CLEANING_MODEL, "clean"),
+        Job::Colour => (COLOURING_MODEL, "colour"),
     };
-    let name = arguments.model.as_deref().or(usual).ok_or_else(|| {
-        Error::Setting(
-            "no model for colouring ships with this version: name a file with --model (`pixmend \
-             train --base new --network unet-small --degradation grey` makes one)"
-                .to_owned(),
-        )
-    })?;
-    let model = Model::find(name)?;
-    let mut picture = Picture::open(&arguments.input)?;
+    let model = Model::find(arguments.model.as_deref().unwrap_or(usual))?;
+    let picture = Picture::open(&arguments.input)?;
     let mask = arguments.mask.as_deref().map(open_mask).transpose()?;
-    if job == Job::Colour {
-        picture = in_colour(picture);
-    }
-    let options = RepaintOptions {
-        strength: arguments.strength,
-        tile: arguments.tile,
-        keeps_luma: job == Job::Colour,
-    };
+    let options = RepaintOptions { strength: arguments.strength, tile: arguments.tile };
     let default = match mask {
         Some(_) => picture.default_output_kept(done),
         None => picture.default_output(done),
@@ -81,7 +70,12 @@ pub(super) fn run(arguments: &Arguments, job: Job) -> Result<()> {
     let device = chosen(&arguments.device)?;
     target.fill(
         &picture,
-        |monitor| repaint(&picture, mask.as_ref(), &model, &device, options, monitor),
+        |monitor| match job {
+            Job::Clean => repaint(&picture, mask.as_ref(), &model, &device, options, monitor),
+            Job::Colour => {
+                colour(&picture, mask.as_ref(), &model, &device, options.strength, monitor)
+            }
+        },
         |receipt| format!("by {}, {:.1} s on {}", receipt.model, receipt.seconds, receipt.device),
     )
 }

@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Result},
     model::Model,
     net::{
-        NetworkConfig,
+        NetworkConfig, colouriser,
         enhancenet::{EnhanceNetConfig, EnhanceNetKind},
         residual::ResidualConfig,
         unet::UnetConfig,
@@ -285,6 +285,8 @@ enum Kind {
     EnhancenetPlain,
     /// The generator of SRGAN as in Keras programs
     SrganKeras,
+    /// Colours for grey photos, on SqueezeNet
+    Colouriser,
 }
 
 /// Whether something was said of a fresh network.
@@ -325,6 +327,7 @@ fn fresh(arguments: &Arguments) -> Result<NetworkConfig> {
         Kind::EnhancenetBicubic => enhancenet(EnhanceNetKind::BicubicSkip),
         Kind::EnhancenetPlain => enhancenet(EnhanceNetKind::Plain),
         Kind::SrganKeras => NetworkConfig::SrganKeras,
+        Kind::Colouriser => NetworkConfig::Layered(colouriser::config()),
     };
     let given = scale.map_or(config.scale(), u32::from);
     if given != config.scale() || mask != config.takes_mask() {

@@ -32,6 +32,7 @@ use crate::{
     rect::Rect,
     restore::{
         Monitor, Mosaic, Patch, Progress, Receipt, Start, UpscaleOptions,
+        colour::colour,
         mend::{Filler, MendOptions, MendReceipt, mend},
         repaint::{RepaintOptions, repaint, weakened},
         strips,
@@ -103,10 +104,8 @@ pub enum Job {
         model: String,
         /// As [`Chosen::by_name`] takes it.
         device: String,
-        /// What the user set.
-        options: RepaintOptions,
-        /// What is done, for the name of the result.
-        done: &'static str,
+        /// What is done.
+        by: Painting,
         /// Where the user is looking.
         focus: Focus,
     },
@@ -150,6 +149,15 @@ impl Job {
             Self::Upscale { .. } | Self::Mend { .. } | Self::Repaint { .. } | Self::Import(_)
         )
     }
+}
+
+/// What is done to a whole photo, which keeps its size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Painting {
+    /// Artefacts, noise and blur are taken away.
+    Clean,
+    /// Greys become colours.
+    Colour,
 }
 
 /// What fills a mask.
@@ -454,11 +462,21 @@ impl Reporter<'_> {
                 let target = free_name(&picture.default_output_kept("mended"));
                 Ok(Outcome::Mended { receipt, target })
             }
-            Job::Repaint { picture, mask, model, device, options, done, focus } => {
+            Job::Repaint { picture, mask, model, device, by, focus } => {
                 let model = Model::find(&model)?;
                 let device = self.chosen(&device)?;
                 self.view = Some((focus, picture.size()));
-                let receipt = repaint(&picture, mask.as_deref(), &model, &device, options, self)?;
+                let mask = mask.as_deref();
+                // All of it: how much of it is taken is seen while the slider moves.
+                let options = RepaintOptions { strength: 1.0, tile: None };
+                let (receipt, done) = match by {
+                    Painting::Clean => {
+                        (repaint(&picture, mask, &model, &device, options, self)?, "clean")
+                    }
+                    Painting::Colour => {
+                        (colour(&picture, mask, &model, &device, options.strength, self)?, "colour")
+                    }
+                };
                 let target = free_name(&match mask {
                     Some(_) => picture.default_output_kept(done),
                     None => picture.default_output(done),

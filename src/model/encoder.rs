@@ -1,16 +1,17 @@
-//! The encoder of a U-Net from weights that people own: ResNet-34 as torchvision stores it.
+//! The encoder of a network from weights that people own: ResNet-34 as torchvision stores it for a
+//! U-Net, SqueezeNet 1.1 of Caffe for a colouriser.
 
 use std::path::Path;
 
 use burn::tensor::Device;
 
-use super::tensors;
+use super::{features, tensors};
 use crate::{
     error::{Error, Result},
-    net::{Network, NetworkConfig, Part, slots},
+    net::{Network, NetworkConfig, Part, colouriser, features::Backbone, slots},
 };
 
-/// The network with the encoder of a weight file: `conv1.weight`, `bn1.weight`,
+/// The network with the encoder of a weight file. For a U-Net: `conv1.weight`, `bn1.weight`,
 /// `layer1.0.conv1.weight` and so on; a classifier in it is left out. Where the network takes a
 /// mask, its weights begin at zero.
 ///
@@ -23,8 +24,16 @@ pub fn fill(
     path: &Path,
     device: &Device,
 ) -> Result<Network> {
-    let NetworkConfig::Unet(unet) = config else {
-        return Err(Error::Setting("only a U-Net has an encoder to be filled".to_owned()));
+    let unet = match config {
+        NetworkConfig::Unet(unet) => unet,
+        NetworkConfig::Layered(layered) if layered.family == colouriser::FAMILY => {
+            return seeing(network, path, device);
+        }
+        _ => {
+            return Err(Error::Setting(
+                "only a U-Net and a colouriser have an encoder to be filled".to_owned(),
+            ));
+        }
     };
     let file = tensors::open(path)?;
     let refused = |reason: String| Error::Model { name: path.display().to_string(), reason };
@@ -56,6 +65,20 @@ pub fn fill(
             numbers = numbers.chunks(colours).flat_map(|of| [of, &zeros].concat()).collect();
         }
         values.insert(slot.path, numbers);
+    }
+    Ok(slots::filled(network, device, |path| values.remove(path)))
+}
+
+/// A colouriser that sees as SqueezeNet does: its first convolutions are SqueezeNet's.
+fn seeing(network: Network, path: &Path, device: &Device) -> Result<Network> {
+    let extractor = features::open(path)?;
+    if extractor.backbone() != Backbone::SqueezeNetCaffe {
+        return Err(tensors::refused(path, "a colouriser sees through SqueezeNet 1.1 of Caffe"));
+    }
+    let mut values = std::collections::HashMap::new();
+    for (index, (weight, bias)) in extractor.in_rgb().into_iter().enumerate() {
+        values.insert(format!("convs.{index}.weight"), weight);
+        values.insert(format!("convs.{index}.bias"), bias);
     }
     Ok(slots::filled(network, device, |path| values.remove(path)))
 }

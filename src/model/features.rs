@@ -8,7 +8,7 @@ use image::{RgbImage, imageops::crop_imm};
 use super::tensors::{self, Tensors, refused};
 use crate::{
     error::{Error, Result},
-    net::features::{Backbone, FeatureDistance, Features, Layer, SMALLEST},
+    net::features::{Backbone, FeatureDistance, Features, Layer, SMALLEST, blue_last},
 };
 
 /// The weights of a [`Backbone`], ready to become a network on a device.
@@ -50,6 +50,17 @@ impl Extractor {
     #[must_use]
     pub const fn backbone(&self) -> Backbone {
         self.backbone
+    }
+
+    /// Weight and bias of each of [`Backbone::convolutions`], for pictures of red, green and blue.
+    pub(super) fn in_rgb(&self) -> Vec<(Vec<f32>, Vec<f32>)> {
+        let mut weights = self.weights.clone();
+        if let (Backbone::SqueezeNetCaffe, Some((first, _)), Some(convolution)) =
+            (self.backbone, weights.first_mut(), self.backbone.convolutions().first())
+        {
+            blue_last(first, convolution);
+        }
+        weights
     }
 
     /// The network on a device; on one with automatic differentiation it is a constant.

@@ -44,6 +44,8 @@ pub struct About {
     pub colours: usize,
     /// Whether it fills what a mask marks.
     pub takes_mask: bool,
+    /// Whether it gives grey photos their colours.
+    pub gives_colours: bool,
     /// How many numbers it holds.
     pub parameters: usize,
     /// Of its file.
@@ -63,6 +65,7 @@ impl About {
             scale: config.scale(),
             colours: config.colours(),
             takes_mask: config.takes_mask(),
+            gives_colours: model.gives_colours(),
             parameters: config.parameters(),
             bytes: model.bytes().len(),
         }

@@ -12,7 +12,7 @@ use burn::tensor::Device;
 
 use crate::{
     error::{Error, Result},
-    net::{Generator, Network, NetworkConfig, direct::Direct, ensemble::Ensemble},
+    net::{Generator, Network, NetworkConfig, colouriser, direct::Direct, ensemble::Ensemble},
     settings::{self, Existing},
 };
 
@@ -86,6 +86,12 @@ impl Model {
     #[must_use]
     pub fn names() -> Vec<String> {
         Self::shipped().map(str::to_owned).chain(library::names()).collect()
+    }
+
+    /// Whether it gives grey photos their colours.
+    #[must_use]
+    pub fn gives_colours(&self) -> bool {
+        self.config.family() == colouriser::FAMILY
     }
 
     /// The shipped model that fills masks, once there is one.

@@ -340,14 +340,9 @@ impl Features {
         assert_eq!(convolutions.len(), weights.len(), "one pair of weights a convolution");
         let mut convs = Vec::with_capacity(weights.len());
         for (convolution, (mut weight, bias)) in convolutions.iter().zip(weights) {
-            let [outputs, inputs, rows, columns] = convolution.shape;
+            let [outputs, inputs, ..] = convolution.shape;
             if caffe && inputs == 3 {
-                // It was trained on blue, green, red. The order of the sum is free.
-                let plane = rows * columns;
-                for kernel in weight.chunks_exact_mut(3 * plane) {
-                    let (blue, rest) = kernel.split_at_mut(plane);
-                    blue.swap_with_slice(&mut rest[plane..]);
-                }
+                blue_last(&mut weight, convolution);
             }
             convs.push(Fixed {
                 weight: Tensor::from_data(TensorData::new(weight, convolution.shape), device),
@@ -400,6 +395,17 @@ impl Features {
             }
         }
         found.into_iter().flatten().collect()
+    }
+}
+
+/// Caffe's networks were trained on blue, green and red: their first weights for red, green and
+/// blue. The order of the sum is free.
+pub fn blue_last(weight: &mut [f32], first: &Convolution) {
+    let [_, _, rows, columns] = first.shape;
+    let plane = rows * columns;
+    for kernel in weight.chunks_exact_mut(3 * plane) {
+        let (blue, rest) = kernel.split_at_mut(plane);
+        blue.swap_with_slice(&mut rest[plane..]);
     }
 }
 

@@ -11,6 +11,7 @@ use burn::{
 use serde::{Deserialize, Serialize};
 
 pub mod blocks;
+pub mod colouriser;
 pub mod direct;
 pub mod discriminator;
 pub mod enhancenet;

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{
     Monitor, Mosaic, Patch, UpscaleOptions,
+    colour::colour,
     mend::{Filler, MendOptions, mend},
     strips, upscale,
 };
@@ -209,6 +210,10 @@ pub fn restored_rgb(
         Some(mask) => gathered(low, |picture, gather| {
             let filler = Filler::Network { model, device };
             Ok(mend(picture, mask, filler, MendOptions::default(), gather)?.size)
+        }),
+        None if model.gives_colours() => gathered(low, |picture, gather| {
+            let receipt = colour(picture, None, model, device, 1.0, gather)?;
+            Ok(receipt.output_size)
         }),
         None => upscale_rgb(low, f64::from(scale), model, device),
     }

@@ -10,6 +10,7 @@ use image::{ColorType, DynamicImage, imageops::replace};
 use crate::{error::Result, rect::Rect};
 
 pub mod blend;
+pub mod colour;
 pub mod diffuse;
 pub mod evaluate;
 pub mod mend;

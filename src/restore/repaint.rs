@@ -1,5 +1,5 @@
-//! A whole photo through a network that keeps its size: cleaned or coloured, as much as the user
-//! wants, all over or inside a mask.
+//! A whole photo through a network that keeps its size: cleaned, as much as the user wants, all over
+//! or inside a mask.
 
 use std::{sync::Arc, time::Instant};
 
@@ -27,8 +27,6 @@ pub struct RepaintOptions {
     pub strength: f32,
     /// Side of a tile in pixels; `None` for what suits the device.
     pub tile: Option<u32>,
-    /// The photo keeps its brightness: only colours are taken.
-    pub keeps_luma: bool,
 }
 
 /// Runs a network over `picture`; the result leaves through [`Monitor::patch`]. With a mask, of the
@@ -53,9 +51,7 @@ pub fn repaint(
             model.name()
         )));
     }
-    if !(0.0..=1.0).contains(&options.strength) {
-        return Err(Error::Setting("a strength is a number from 0 to 1".to_owned()));
-    }
+    check_strength(options.strength)?;
     if let Some(mask) = mask {
         check_mask(mask, size)?;
     }
@@ -75,12 +71,8 @@ pub fn repaint(
     tiled::run(&task, &mut engine, tiles, monitor, &mut |answer, monitor| {
         let Rect { x, y, width, height } = answer.area;
         let mut pixels = picture.pixels.crop_imm(x, y, width, height);
-        let mut planes = answer.planes;
-        if options.keeps_luma {
-            keep_luma(&mut planes, &pixels);
-        }
         let area = Rect::of_size(width, height);
-        let mut parts = planes.chunks_exact(area.area() as usize);
+        let mut parts = answer.planes.chunks_exact(area.area() as usize);
         if let (Some(red), Some(green), Some(blue)) = (parts.next(), parts.next(), parts.next()) {
             let layer = Layer { area, planes: [red, green, blue] };
             blend(&mut pixels, &layer, area, |column, row| {
@@ -102,6 +94,9 @@ pub fn weakened(result: &Mosaic, picture: &Picture, strength: f32) -> Mosaic {
     let weaken = |patch: &Arc<Patch>| {
         let Rect { x, y, width, height } = patch.area;
         let mut pixels = picture.pixels.crop_imm(x, y, width, height);
+        if patch.pixels.color().has_color() {
+            pixels = in_colours(pixels);
+        }
         let colours = patch.pixels.to_rgb32f();
         let plane = |channel: usize| -> Vec<f32> {
             colours.pixels().map(|pixel| pixel.0[channel]).collect()
@@ -113,6 +108,14 @@ pub fn weakened(result: &Mosaic, picture: &Picture, strength: f32) -> Mosaic {
         Arc::new(Patch { area: patch.area, pixels })
     };
     Mosaic { patches: result.patches.iter().map(weaken).collect(), ..result.clone() }
+}
+
+/// That a strength is one.
+pub(super) fn check_strength(strength: f32) -> Result<()> {
+    if (0.0..=1.0).contains(&strength) {
+        return Ok(());
+    }
+    Err(Error::Setting("a strength is a number from 0 to 1".to_owned()))
 }
 
 /// That a mask is as large as its picture.
@@ -129,37 +132,15 @@ pub(super) fn check_mask(mask: &GrayImage, size: (u32, u32)) -> Result<()> {
     )))
 }
 
-/// Moves each colour along the greys until it is as bright (BT.601) as the photo.
-fn keep_luma(planes: &mut [f32], photo: &DynamicImage) {
-    let photo = photo.to_rgb32f();
-    let count = planes.len() / 3;
-    let luma = |[red, green, blue]: [f32; 3]| 0.299 * red + 0.587 * green + 0.114 * blue;
-    for (place, pixel) in photo.pixels().enumerate() {
-        let answer = [0, 1, 2].map(|channel| planes[channel * count + place]);
-        let missing = luma(pixel.0) - luma(answer);
-        for channel in 0..3 {
-            planes[channel * count + place] += missing;
-        }
-    }
-}
-
-/// The photo with three channels where it has one, so that it can take colours. A profile for
-/// greys, which would not fit any more, is left out.
-#[must_use]
-pub fn in_colour(mut picture: Picture) -> Picture {
-    let color = picture.pixels.color();
-    if color.has_color() {
-        return picture;
-    }
-    let pixels = std::mem::replace(&mut picture.pixels, DynamicImage::new_rgb8(0, 0));
-    picture.pixels = match color {
+/// The pixels with three channels where they have one, so that they can take colours.
+pub(super) fn in_colours(pixels: DynamicImage) -> DynamicImage {
+    match pixels.color() {
+        ColorType::L8 => pixels.into_rgb8().into(),
         ColorType::La8 => pixels.into_rgba8().into(),
         ColorType::L16 => pixels.into_rgb16().into(),
         ColorType::La16 => pixels.into_rgba16().into(),
-        _ => pixels.into_rgb8().into(),
-    };
-    picture.metadata.icc = None;
-    picture
+        _ => pixels,
+    }
 }
 
 #[cfg(test)]
@@ -207,7 +188,7 @@ mod tests {
         RgbImage::from_raw(photo.width(), photo.height(), rows).unwrap()
     }
 
-    const FULL: RepaintOptions = RepaintOptions { strength: 1.0, tile: None, keeps_luma: false };
+    const FULL: RepaintOptions = RepaintOptions { strength: 1.0, tile: None };
 
     fn photo() -> RgbImage {
         RgbImage::from_fn(90, 70, |x, y| Rgb([(x * 2 + 30) as u8, (y * 3) as u8, (x + y) as u8]))
@@ -256,24 +237,6 @@ mod tests {
             let apart = pixel.0.iter().zip(expected.get_pixel(x, y).0).map(|(a, b)| a.abs_diff(b));
             assert!(apart.max().unwrap() <= u8::from(x > 40), "{x} {y}");
         }
-    }
-
-    #[test]
-    fn only_colours_are_taken_where_brightness_is_kept() {
-        let grey = RgbImage::from_fn(64, 48, |x, y| Rgb([(60 + x + y) as u8; 3]));
-        let coloured = painted(&model(1), &grey, None, RepaintOptions { keeps_luma: true, ..FULL });
-        let luma = |p: &Rgb<u8>| {
-            0.299 * f32::from(p.0[0]) + 0.587 * f32::from(p.0[1]) + 0.114 * f32::from(p.0[2])
-        };
-        let mut colour = 0;
-        for (before, after) in grey.pixels().zip(coloured.pixels()) {
-            let cut_off = after.0.iter().any(|value| [0, 255].contains(value));
-            assert!(cut_off || (luma(before) - luma(after)).abs() < 1.5, "{before:?} {after:?}");
-            colour += u32::from(after.0[0].abs_diff(after.0[2]) > 2);
-        }
-        assert!(colour > 500, "{colour}");
-        let picture = Picture::from_pixels("grey", GrayImage::new(3, 2).into());
-        assert_eq!(in_colour(picture).pixels.color(), ColorType::Rgb8);
     }
 
     #[test]

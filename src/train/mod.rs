@@ -116,6 +116,7 @@ impl Comparison {
         let by_features = compares || options.adversarial > 0.0;
         let measure = match perceptual {
             Some(_) if by_features => Measure::FeatureDistance,
+            _ if options.recipe().greys() => Measure::Colours,
             _ => Measure::Psnr,
         };
         Ok(Self { objective, measure, perceptual })
@@ -379,8 +380,8 @@ impl Trainer {
 
     /// Mean PSNR of the base model over the validation photos, in dB.
     #[must_use]
-    pub const fn base_psnr(&self) -> f64 {
-        self.base_figures.score.psnr
+    pub fn base_psnr(&self) -> f64 {
+        self.comparison.measure.psnr(&self.base_figures)
     }
 
     /// The best weights so far.
@@ -618,7 +619,7 @@ impl Trainer {
             }
             Err(error) => return Err(error),
         };
-        let (step, psnr, distance) = (self.step, figures.score.psnr, figures.distance);
+        let (step, psnr, distance) = (self.step, measure.psnr(&figures), figures.distance);
         let best = self.best.map(|best| merit(best.psnr, best.distance, *measure));
         if merit(psnr, distance, *measure) > best.unwrap_or(f64::NEG_INFINITY) {
             self.best = Some(Best { step, psnr, distance });

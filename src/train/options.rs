@@ -55,7 +55,8 @@ pub struct TrainOptions {
     /// between
     #[arg(long, default_value_t = 1.0, help_heading = "Learning")]
     pub backbone_rate: f64,
-    /// Weights for the encoder of a U-Net: ResNet-34 of torchvision (.pth, .safetensors)
+    /// Weights for the encoder: ResNet-34 of torchvision (.pth, .safetensors) for a U-Net,
+    /// SqueezeNet 1.1 of Caffe (ncnn .param) for a colouriser
     #[arg(long, value_name = "FILE", help_heading = "Learning")]
     pub encoder: Option<PathBuf>,
     /// First steps in which only the last layers learn

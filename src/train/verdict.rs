@@ -24,6 +24,18 @@ pub enum Measure {
     Psnr,
     /// Distance of features: for models that learnt to look alike.
     FeatureDistance,
+    /// PSNR of red, green and blue: for models that learnt to colour.
+    Colours,
+}
+
+impl Measure {
+    /// The PSNR that goes with it: of luma, unless colours are all that is to be learnt.
+    pub(super) fn psnr(self, figures: &Figures) -> f64 {
+        match self {
+            Self::Colours => figures.psnr_of_colours(),
+            Self::Psnr | Self::FeatureDistance => figures.score.psnr,
+        }
+    }
 }
 
 /// By what a model is better; more is better.
@@ -101,12 +113,12 @@ fn judged(rows: Vec<Row>, measure: Measure) -> Verdict {
         rows.iter().map(|row| of(&row.tuned) - of(&row.base)).collect()
     };
     let mean = |gains: &[f64]| gains.iter().sum::<f64>() / gains.len().max(1) as f64;
-    let measured = gains(&|figures| merit(figures.score.psnr, figures.distance, measure));
-    let gain_db = mean(&gains(&|figures| figures.score.psnr));
+    let measured = gains(&|figures| merit(measure.psnr(figures), figures.distance, measure));
+    let gain_db = mean(&gains(&|figures| measure.psnr(figures)));
     let (count, better_on) = (rows.len(), measured.iter().filter(|gain| **gain > 0.0).count());
     let is_better = mean(&measured) > 0.0 && 2 * better_on > count;
     let by = match measure {
-        Measure::Psnr => format!("{gain_db:+.2} dB"),
+        Measure::Psnr | Measure::Colours => format!("{gain_db:+.2} dB"),
         // A smaller distance is what was gained.
         Measure::FeatureDistance => {
             format!("{:+.4} feature distance, {gain_db:+.2} dB", -mean(&measured))
@@ -214,7 +226,8 @@ pub(super) fn mean_figures(
         pairs.iter().map(|pair| figures(model, pair, device, features)).collect();
     // There is always a photo to choose by: `data::split` sees to that.
     let nothing = Score { psnr: 0.0, ssim: 0.0 };
-    let nothing = Figures { score: nothing, mse: 0.0, inside: None, distance: None };
+    let nothing =
+        Figures { score: nothing, mse: 0.0, colourfulness: 0.0, inside: None, distance: None };
     Ok(Figures::mean(&all?).unwrap_or(nothing))
 }
 
@@ -231,6 +244,7 @@ mod tests {
         let figures = |(psnr, distance)| Figures {
             score: Score { psnr, ssim: 0.9 },
             mse: 10.0,
+            colourfulness: 30.0,
             inside: None,
             distance: Some(distance),
         };

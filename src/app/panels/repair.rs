@@ -2,7 +2,7 @@
 
 use egui::{ComboBox, Slider, Ui, Vec2};
 
-use crate::{jobs::Fill, model::library::About};
+use crate::{jobs::Fill, model::library::About, settings::Settings};
 
 use super::{
     super::{
@@ -43,15 +43,23 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
     tall_ui(app, ui, Command::Fill, fill);
     result_ui(app, ui);
     ui.add_space(10.0);
-    theme::section(ui, "CLEAN");
+    theme::section(ui, "WHOLE PHOTO");
     let before = app.settings.clone();
-    ui.horizontal(|ui| {
-        let label = ui.label("Model");
-        let keeps_size = |model: &About| model.scale == 1 && !model.takes_mask;
-        let chosen = &mut app.settings.cleaning_model;
-        let asked = models_ui(ui, &app.models, keeps_size, chosen, label.id);
-        app.asked(asked);
-    });
+    for (command, colours) in [(Command::Clean, false), (Command::Colourise, true)] {
+        ui.horizontal(|ui| {
+            let button = command.button(ui, app);
+            if button.clicked() {
+                app.queue.push(command);
+            }
+            let fits = |model: &About| {
+                model.scale == 1 && !model.takes_mask && model.gives_colours == colours
+            };
+            let Settings { cleaning_model, colouring_model, .. } = &mut app.settings;
+            let chosen = if colours { colouring_model } else { cleaning_model };
+            let asked = models_ui(ui, &app.models, fits, chosen, button.id);
+            app.asked(asked);
+        });
+    }
     if app.settings != before {
         app.keep_settings();
     }
@@ -65,10 +73,7 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
             });
         ui.add(percent)
             .labelled_by(label.id)
-            .on_hover_text("How much of the cleaned photo is taken; seen at once");
-        if Command::Clean.button(ui, app).clicked() {
-            app.queue.push(Command::Clean);
-        }
+            .on_hover_text("How much of the new photo is taken; seen at once");
     });
 }
 

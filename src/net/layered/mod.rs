@@ -39,9 +39,9 @@ const MOST_NUMBERS: usize = 1 << 29;
 /// takes an eighth of it.
 const MOST_MEMORY: usize = 1 << 18;
 
-/// Smaller pictures are continued to this side where a network looks at them from afar: enhanced
-/// spatial attention needs 15 pixels.
-const LEAST_SIDE: usize = 16;
+/// Smaller pictures are continued to the first of these sides that leaves something of all maps,
+/// where a network looks at them from afar: enhanced spatial attention needs 15 pixels.
+const LEAST_SIDES: [usize; 3] = [16, 32, 64];
 
 /// The number of a value; see the module's documentation.
 pub type ValueId = usize;
@@ -206,11 +206,13 @@ struct Traced {
     channels: usize,
     /// Its size over the picture's, as a fraction; `None` for maps of a size of their own.
     scale: Option<[usize; 2]>,
+    /// The value that has its size first, for maps of a size of their own.
+    sized_as: ValueId,
     /// How far it looks, in pixels of the picture.
     reach: f64,
     /// It looks over so much of the picture that the rest of it matters too.
     whole: bool,
-    /// Its side for a picture of [`LEAST_SIDE`].
+    /// Its side for the smallest picture, see [`LEAST_SIDES`].
     least: usize,
 }
 
@@ -260,6 +262,21 @@ impl LayeredConfig {
 
     /// What is known of each value, or a clause that says what does not fit together.
     fn traced(&self) -> Result<Vec<Traced>, &'static str> {
+        let mut attempts = LEAST_SIDES.into_iter().map(|side| self.traced_from(side));
+        let first = attempts.next().ok_or("it has no layers")?;
+        match first {
+            Ok(values) => Ok(values),
+            Err(reason) => attempts.find_map(Result::ok).ok_or(reason),
+        }
+    }
+
+    /// The smallest side of a picture that it sees as it is.
+    fn least_side(&self) -> usize {
+        let fits = |side: &usize| self.traced_from(*side).is_ok();
+        LEAST_SIDES.into_iter().find(fits).unwrap_or(LEAST_SIDES[0])
+    }
+
+    fn traced_from(&self, side: usize) -> Result<Vec<Traced>, &'static str> {
         if self.layers.is_empty() || self.layers.len() > MOST_LAYERS {
             return Err("its number of layers is out of range");
         }
@@ -272,9 +289,10 @@ impl LayeredConfig {
         let picture = Traced {
             channels: self.channels,
             scale: Some([1, 1]),
+            sized_as: 0,
             reach: 0.0,
             whole: false,
-            least: LEAST_SIDE,
+            least: side,
         };
         let mut values = vec![picture];
         let mut numbers = 0_usize;
@@ -282,7 +300,10 @@ impl LayeredConfig {
             let taken: Option<Vec<Traced>> =
                 layer.takes().into_iter().map(|value| values.get(value).copied()).collect();
             let Some(taken) = taken else { return Err("a layer takes what is not there yet") };
-            let value = layer.trace(&taken, &mut numbers)?;
+            let mut value = layer.trace(&taken, &mut numbers)?;
+            if layer.has_own_size() {
+                (value.scale, value.whole, value.sized_as) = (None, true, values.len());
+            }
             if value.channels == 0 || value.channels > 1 << 16 || numbers > MOST_NUMBERS {
                 return Err("its layers are too large");
             }
@@ -387,6 +408,17 @@ impl LayeredConfig {
 }
 
 impl Layer {
+    /// Whether what it makes has a size that is no fraction of the picture's.
+    const fn has_own_size(&self) -> bool {
+        match self {
+            Self::Conv { kernel, stride, padding, .. } => {
+                *stride > 1 || 2 * *padding + 1 != *kernel
+            }
+            Self::Pool { .. } => true,
+            _ => false,
+        }
+    }
+
     /// What it makes of values of which this is known. `numbers` counts its weights.
     fn trace(&self, taken: &[Traced], numbers: &mut usize) -> Result<Traced, &'static str> {
         let first = taken.first().copied().ok_or("a layer takes nothing")?;
@@ -397,7 +429,10 @@ impl Layer {
             ..sum
         });
         let alike = |values: &[Traced]| {
-            values.iter().all(|value| value.scale.is_some() && value.scale == first.scale)
+            values.iter().all(|value| {
+                let own = value.scale.is_none() && value.sized_as != first.sized_as;
+                !own && value.scale == first.scale
+            })
         };
         let times = |scale: Option<[usize; 2]>, [above, below]: [usize; 2]| {
             let [a, b] = scale.ok_or("a map of another size is shuffled")?;
@@ -419,9 +454,6 @@ impl Layer {
                 *numbers = numbers.saturating_add(count).saturating_add(outputs);
                 own.channels = outputs;
                 own.reach += step * (kernel - 1).max(padding) as f64 / 2.0;
-                if stride > 1 || 2 * padding + 1 != kernel {
-                    (own.scale, own.whole) = (None, true);
-                }
                 let room = (first.least + 2 * padding).checked_sub(kernel);
                 own.least = room.ok_or("a kernel is larger than its map")? / stride + 1;
             }
@@ -479,7 +511,6 @@ impl Layer {
                 }
                 let room = first.least.checked_sub(kernel);
                 own.least = room.ok_or("a window is larger than its map")? / stride + 1;
-                (own.scale, own.whole) = (None, true);
             }
             Self::Fitted { .. } => {
                 let like = taken.get(1).ok_or("a layer takes nothing")?;
@@ -614,8 +645,9 @@ impl Generator for Layered {
             _ => input,
         };
         let mut input = continued_to(input, self.config.multiple());
-        if height.min(width) < LEAST_SIDE && self.config.looks_from_afar() {
-            input = continued_to(input, LEAST_SIDE.next_multiple_of(self.config.multiple()));
+        let least = self.config.least_side();
+        if height.min(width) < least && self.config.looks_from_afar() {
+            input = continued_to(input, least.next_multiple_of(self.config.multiple()));
         }
         let mut answer = self.run(input);
         if let Some(by) = self.config.resized {

@@ -204,6 +204,12 @@ impl Recipe {
         self.after.iter().any(Step::marks)
     }
 
+    /// Whether colours are taken away.
+    #[must_use]
+    pub fn greys(&self) -> bool {
+        self.before.iter().chain(&self.after).any(|step| step.change == Change::Grey)
+    }
+
     /// Whether every range can be drawn from and the steps can follow each other.
     pub(super) fn check(&self) -> Result<()> {
         if self.rounds > 8 {
