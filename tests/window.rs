@@ -190,6 +190,68 @@ fn what_is_marked_is_filled_and_nothing_else_changes() {
 }
 
 #[test]
+fn steps_can_be_left_out_changed_and_done_again_another_day() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let settings = use_cpu(home.path());
+    let original = picture(160, 120);
+    let photo = write(folder.path(), "old.png", &original);
+    let list = folder.path().join("old.png.pixmend");
+    let mut harness = window(Some(photo.clone()), Some(settings.clone()));
+    wait_for(&mut harness, "old.png");
+    begin_repair(&mut harness);
+    let step = |harness: &mut Harness<'static, App>, from, to, name: &str| {
+        drag(harness, from, to);
+        press(harness, Modifiers::NONE, Key::Enter);
+        wait_for(harness, "1 region filled");
+        click(harness, "Go on with this");
+        wait_for(harness, name);
+        step_until(harness, "it is a step", |harness| !shows(harness, "region filled"));
+    };
+    step(&mut harness, [0.45, 0.5], [0.55, 0.5], "Remove step 1");
+    step(&mut harness, [0.2, 0.3], [0.3, 0.3], "Remove step 2");
+
+    // What is saved is what the steps that are on have made.
+    let changed_in = |name: &str| -> [bool; 2] {
+        let saved = image::open(folder.path().join(name)).unwrap().into_rgb8();
+        let differs = |(x, y): (u32, u32)| saved.get_pixel(x, y) != original.get_pixel(x, y);
+        let around = |x: u32, y: u32| (x - 12..x + 12).map(move |x| (x, y)).any(differs);
+        [around(80, 60), around(40, 36)]
+    };
+    click(&mut harness, "Save");
+    wait_for(&mut harness, "Saved ");
+    assert_eq!(changed_in("old-edited.png"), [true, true]);
+    harness.get_all_by_label("Fill").next().unwrap().click();
+    step_until(&mut harness, "it was done again", |harness| !shows(harness, "DOING"));
+    wait_for(&mut harness, "Save");
+    click(&mut harness, "Save");
+    let second = folder.path().join("old-edited-1.png");
+    step_until(&mut harness, "the second file is there", |_| second.exists());
+    assert_eq!(changed_in("old-edited-1.png"), [false, true]);
+
+    // The last step is taken back and done again by the keys.
+    press(&mut harness, Modifiers::COMMAND, Key::Z);
+    step_until(&mut harness, "it is taken back", |harness| !shows(harness, "Remove step 2"));
+    step_until(&mut harness, "it was done again", |harness| !shows(harness, "DOING"));
+    press(&mut harness, Modifiers::COMMAND, Key::Y);
+    wait_for(&mut harness, "Remove step 2");
+    step_until(&mut harness, "it was done again", |harness| !shows(harness, "DOING"));
+    step_until(&mut harness, "the list is kept", |_| list.exists());
+    drop(harness);
+
+    let mut harness = window(Some(photo), Some(settings));
+    wait_for(&mut harness, "What you did to this photo last time is done again");
+    wait_for(&mut harness, "Remove step 2");
+    step_until(&mut harness, "it was done again", |harness| !shows(harness, "DOING"));
+    click(&mut harness, "Remove step 2");
+    step_until(&mut harness, "it is gone", |harness| !shows(harness, "Remove step 2"));
+    step_until(&mut harness, "it was done again", |harness| !shows(harness, "DOING"));
+    click(&mut harness, "Remove step 1");
+    step_until(&mut harness, "no list is left", |_| !list.exists());
+    assert_eq!(files(folder.path()), ["old-edited-1.png", "old-edited.png", "old.png"]);
+}
+
+#[test]
 fn marks_are_there_again_when_the_photo_is_opened_again() {
     let folder = tempfile::tempdir().unwrap();
     let home = tempfile::tempdir().unwrap();

@@ -10,18 +10,23 @@ use image::GrayImage;
 
 use crate::{
     error::{Error, Result},
-    jobs::{Event, EventKind, Job, JobHandle, Outcome, Painting, Workers},
+    jobs::{Event, EventKind, Job, JobHandle, Outcome, Workers},
     mask,
     model::library::{self, About},
-    picture::{Format, Picture},
+    picture::{Format, Picture, pyramid::Pyramid},
     rect::Rect,
-    restore::{Mosaic, Progress, Receipt, mend::MendReceipt},
+    restore::{
+        Mosaic, Progress, Receipt,
+        mend::MendReceipt,
+        steps::{Action, Step},
+    },
     settings::Settings,
 };
 
 mod command;
 mod panels;
 mod repair;
+mod steps;
 mod theme;
 mod toasts;
 mod viewer;
@@ -29,6 +34,7 @@ mod viewer;
 pub use command::Command;
 
 use repair::{Repair, Tool};
+use steps::{Adopting, Project};
 use toasts::Toasts;
 use viewer::{Marks, Viewer};
 
@@ -36,6 +42,9 @@ use viewer::{Marks, Viewer};
 const SAMPLE: &[u8] = include_bytes!("../../assets/sample.png");
 
 const ICON: &[u8] = include_bytes!("../../assets/icon.png");
+
+/// No mask has this revision: the next look finds that the mask is to be kept.
+const NEVER: u64 = u64::MAX;
 
 /// What a window is opened with.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +58,8 @@ pub struct Setup {
 /// The photo being worked on and what became of it.
 struct Document {
     picture: Arc<Picture>,
+    /// What made the picture of the photo.
+    project: Project,
     result: Option<ResultSoFar>,
     /// A result that was taken back, and can be had again.
     withdrawn: Option<ResultSoFar>,
@@ -61,6 +72,8 @@ struct Document {
 struct ResultSoFar {
     mosaic: Mosaic,
     made_by: Made,
+    /// To be done again.
+    step: Step,
     /// Of the mask's editor when it was begun.
     position: i64,
     /// What was done, once all of it is.
@@ -74,7 +87,19 @@ struct ResultSoFar {
 enum Made {
     Upscale,
     Fill,
-    Paint(Painting),
+    Clean,
+    Colour,
+}
+
+impl Made {
+    const fn by(action: &Action) -> Self {
+        match action {
+            Action::Fill { .. } => Self::Fill,
+            Action::Clean { .. } => Self::Clean,
+            Action::Colour { .. } => Self::Colour,
+            Action::Upscale { .. } => Self::Upscale,
+        }
+    }
 }
 
 /// What was done, in words.
@@ -109,14 +134,14 @@ enum Task {
 /// The running job that makes a result.
 struct Running {
     handle: JobHandle,
-    made_by: Made,
+    step: Step,
     progress: Option<Progress>,
     device: Option<String>,
 }
 
 impl Running {
-    const fn new(handle: JobHandle, made_by: Made) -> Self {
-        Self { handle, made_by, progress: None, device: None }
+    const fn new(handle: JobHandle, step: Step) -> Self {
+        Self { handle, step, progress: None, device: None }
     }
 }
 
@@ -125,8 +150,8 @@ pub struct App {
     workers: Workers,
     document: Option<Document>,
     opening: Option<JobHandle>,
-    /// The photo that is being opened is a result, with which this is to be done.
-    adopting: Option<Option<Command>>,
+    /// The photo that is being opened was made of the one on screen.
+    adopting: Option<Adopting>,
     running: Option<Running>,
     saving: Option<JobHandle>,
     task: Task,
@@ -268,12 +293,15 @@ impl App {
     }
 
     fn can_cancel(&self) -> bool {
-        self.running.as_ref().is_some_and(|running| !running.handle.is_cancelling())
+        let running = self.running.as_ref().map(|running| &running.handle);
+        let again = self.adopting.as_ref().filter(|adopting| adopting.keeps_marks());
+        let replaying = self.opening.as_ref().filter(|_| again.is_some());
+        running.or(replaying).is_some_and(|handle| !handle.is_cancelling())
     }
 
     fn can_save(&self) -> bool {
-        let finished = self.finished();
-        finished.is_some() && self.saving.is_none()
+        let whole = self.finished().is_some() || (!self.has_result() && self.has_work());
+        whole && self.running.is_none() && self.opening.is_none() && self.saving.is_none()
     }
 
     /// The result, if it is whole.
@@ -284,7 +312,7 @@ impl App {
 
     /// How much of a result is taken.
     fn strength_of(&self, result: &ResultSoFar) -> f32 {
-        if matches!(result.made_by, Made::Paint(_)) { self.strength } else { 1.0 }
+        if matches!(result.made_by, Made::Clean | Made::Colour) { self.strength } else { 1.0 }
     }
 
     fn repairs(&self) -> bool {
@@ -319,12 +347,12 @@ impl App {
 
     fn can_undo(&self) -> bool {
         let marks = self.repair().is_some_and(|repair| repair.editor.can_undo());
-        self.can_mark() && (marks || self.has_result())
+        (self.can_mark() && (marks || self.has_result())) || self.can_undo_step()
     }
 
     fn can_redo(&self) -> bool {
         let marks = self.repair().is_some_and(|repair| repair.editor.can_redo());
-        self.can_mark() && (marks || self.can_restore())
+        (self.can_mark() && (marks || self.can_restore())) || self.can_redo_step()
     }
 
     /// Changes the mask, and shows what changed.
@@ -414,12 +442,16 @@ impl App {
                 }
             }
             Command::Clean | Command::Colourise => {
-                let by = match command {
-                    Command::Clean => Painting::Clean,
-                    _ => Painting::Colour,
+                let Settings { cleaning_model, colouring_model, .. } = &self.settings;
+                // All of it: how much of it is taken is seen while the slider moves.
+                let action = match command {
+                    Command::Clean => {
+                        Action::Clean { model: cleaning_model.clone(), strength: 1.0 }
+                    }
+                    _ => Action::Colour { model: colouring_model.clone(), strength: 1.0 },
                 };
-                if self.prepared_for(Made::Paint(by), command, ctx) {
-                    self.paint(by);
+                if self.prepared_for(Made::by(&action), command, ctx) {
+                    self.apply(action);
                 }
             }
             Command::Adopt => self.adopt(None),
@@ -430,6 +462,8 @@ impl App {
                         document.result = document.withdrawn.take();
                     }
                     self.viewer.restore_result();
+                } else if !self.repair().is_some_and(|repair| repair.editor.can_redo()) {
+                    self.redo_step();
                 } else {
                     self.mark(|repair| repair.editor.redo());
                 }
@@ -456,12 +490,13 @@ impl App {
             Command::Wand => self.use_tool(Tool::Wand),
             Command::MaskAlone => self.viewer.mask_alone = !self.viewer.mask_alone,
             Command::Cancel => {
-                if let Some(running) = &self.running {
-                    running.handle.cancel();
+                let running = self.running.as_ref().map(|running| &running.handle);
+                if let Some(handle) = running.or(self.opening.as_ref()) {
+                    handle.cancel();
                 }
             }
             Command::Save => {
-                if let Some(target) = self.finished().and_then(|result| result.target.clone()) {
+                if let Some(target) = self.target() {
                     self.save(target);
                 }
             }
@@ -551,28 +586,18 @@ impl App {
             scale: None,
             focus: self.viewer.focus(),
         });
-        self.running = Some(Running::new(handle, Made::Upscale));
+        let action = Action::Upscale { model: self.settings.model.clone(), scale: None };
+        self.running = Some(Running::new(handle, Step { action, mask: None, on: true }));
     }
 
     fn fill(&mut self) {
-        let Some(document) = &mut self.document else {
-            return;
-        };
-        document.repair.editor.close();
-        document.result = None;
-        document.withdrawn = None;
-        let handle = self.workers.submit(Job::Mend {
-            picture: document.picture.clone(),
-            mask: Arc::new(document.repair.editor.mask().clone()),
-            fill: document.repair.fill,
-            device: self.settings.device.clone(),
-            options: document.repair.options,
-        });
-        self.running = Some(Running::new(handle, Made::Fill));
+        if let Some(Document { repair, .. }) = &self.document {
+            self.apply(Action::Fill { by: repair.fill, options: repair.options });
+        }
     }
 
-    /// Cleans or colours the photo: inside of the mask if something is marked, else all of it.
-    fn paint(&mut self, by: Painting) {
+    /// Fills what is marked, or cleans or colours it: the whole photo where nothing is.
+    fn apply(&mut self, action: Action) {
         let Some(document) = &mut self.document else {
             return;
         };
@@ -580,18 +605,15 @@ impl App {
         document.result = None;
         document.withdrawn = None;
         let mask = document.repair.editor.mask();
-        let handle = self.workers.submit(Job::Repaint {
+        let marked = mask::count(mask) > 0 || matches!(action, Action::Fill { .. });
+        let step = Step { action, mask: marked.then(|| Arc::new(mask.clone())), on: true };
+        let handle = self.workers.submit(Job::Apply {
             picture: document.picture.clone(),
-            mask: (mask::count(mask) > 0).then(|| Arc::new(mask.clone())),
-            model: match by {
-                Painting::Clean => self.settings.cleaning_model.clone(),
-                Painting::Colour => self.settings.colouring_model.clone(),
-            },
+            step: step.clone(),
             device: self.settings.device.clone(),
-            by,
             focus: self.viewer.focus(),
         });
-        self.running = Some(Running::new(handle, Made::Paint(by)));
+        self.running = Some(Running::new(handle, step));
     }
 
     /// Whether a job may begin: what another one made is gone on with, unless it has another size
@@ -618,24 +640,17 @@ impl App {
         document.repair.editor.close();
         let editor = &document.repair.editor;
         let newer = |result: &ResultSoFar| editor.position() > result.position;
-        if document.result.as_ref().is_some_and(|result| !newer(result) || !editor.can_undo()) {
+        if document.result.is_none() && !editor.can_undo() {
+            self.undo_step();
+        } else if document
+            .result
+            .as_ref()
+            .is_some_and(|result| !newer(result) || !editor.can_undo())
+        {
             document.withdrawn = document.result.take();
             self.viewer.withdraw_result();
         } else {
             self.mark(|repair| repair.editor.undo());
-        }
-    }
-
-    /// Makes the result the photo that is worked on, and does something with it.
-    fn adopt(&mut self, then: Option<Command>) {
-        if let Some((document, result)) = self.document.as_ref().zip(self.finished()) {
-            let job = Job::Adopt {
-                picture: document.picture.clone(),
-                result: result.mosaic.clone(),
-                strength: self.strength_of(result),
-            };
-            self.begin_opening(job);
-            self.adopting = Some(then);
         }
     }
 
@@ -681,17 +696,32 @@ impl App {
         self.keeping = Some((self.workers.submit(job), photo.clone()));
     }
 
+    /// Where "Save" puts what there is; a name that is taken gets a number.
+    fn target(&self) -> Option<PathBuf> {
+        match self.finished() {
+            Some(result) => result.target.clone(),
+            None => {
+                let document = self.document.as_ref().filter(|_| self.has_work())?;
+                Some(document.picture.default_output_kept("edited"))
+            }
+        }
+    }
+
     fn save(&mut self, path: PathBuf) {
         let Some(document) = &self.document else {
             return;
         };
-        let Some(result) = self.finished() else {
-            return;
+        let (strength, result) = match self.finished() {
+            Some(result) => (self.strength_of(result), result.mosaic.clone()),
+            None => match self.work() {
+                Some(work) => (1.0, work),
+                None => return,
+            },
         };
         let job = Job::Save {
             picture: document.picture.clone(),
-            strength: self.strength_of(result),
-            result: result.mosaic.clone(),
+            strength,
+            result,
             metadata: document.picture.metadata.clone(),
             path,
         };
@@ -747,7 +777,7 @@ impl App {
         for format in Format::ALL {
             dialog = dialog.add_filter(format.name(), &[format.extension()]);
         }
-        if let Some(target) = self.finished().and_then(|result| result.target.as_ref()) {
+        if let Some(target) = self.target() {
             if let Some(folder) = target.parent() {
                 dialog = dialog.set_directory(folder);
             }
@@ -783,18 +813,19 @@ impl App {
             EventKind::Started(start) if running => {
                 self.viewer.begin_result(start.size, start.color.has_alpha());
                 if let Some(document) = &mut self.document {
-                    let made_by = self.running.as_ref().map_or(Made::Upscale, |job| job.made_by);
-                    document.result = Some(ResultSoFar {
-                        made_by,
-                        position: document.repair.editor.position(),
-                        mosaic: Mosaic {
-                            size: start.size,
-                            color: start.color,
-                            patches: Vec::new(),
-                        },
-                        summary: None,
-                        target: None,
-                    });
+                    document.result =
+                        self.running.as_ref().map(|Running { step, .. }| ResultSoFar {
+                            made_by: Made::by(&step.action),
+                            step: step.clone(),
+                            position: document.repair.editor.position(),
+                            mosaic: Mosaic {
+                                size: start.size,
+                                color: start.color,
+                                patches: Vec::new(),
+                            },
+                            summary: None,
+                            target: None,
+                        });
                 }
                 if let Some(running) = &mut self.running {
                     running.device = Some(start.device);
@@ -805,6 +836,11 @@ impl App {
                     running.progress = Some(progress);
                 }
             }
+            EventKind::Progress(progress) if opening => {
+                if let Some(adopting) = &mut self.adopting {
+                    adopting.progress = Some(progress);
+                }
+            }
             EventKind::Patch(patch) if running => {
                 self.viewer.add(patch.clone());
                 let result = self.document.as_mut().and_then(|document| document.result.as_mut());
@@ -812,39 +848,17 @@ impl App {
                     result.mosaic.patches.push(patch);
                 }
             }
-            EventKind::Finished(Outcome::Opened { picture, pyramid, kept }) if opening => {
+            EventKind::Finished(Outcome::Opened { picture, pyramid, kept, steps }) if opening => {
                 self.opening = None;
                 self.cancel_running();
                 self.keep_marks_now();
-                let adopting = self.adopting.take();
-                let before = self.document.take().filter(|document| {
-                    adopting.is_some() && document.picture.size() == picture.size()
-                });
-                let repair = match before {
-                    // Tools and camera stay; what was marked is done.
-                    Some(Document { repair, .. }) => {
-                        self.viewer.replace(picture.clone(), *pyramid);
-                        Repair::unmarked(picture.size(), &repair)
-                    }
-                    None => {
-                        self.viewer.show(picture.clone(), *pyramid);
-                        Repair::new(picture.size())
-                    }
-                };
-                // What is made of a photo has no file of its own.
-                let keeps = adopting.is_none() && picture.source.is_some();
-                let kept_at = keeps.then(|| repair.editor.revision());
-                self.document = Some(Document {
-                    picture,
-                    result: None,
-                    withdrawn: None,
-                    repair,
-                    kept: kept_at,
-                });
+                self.receive_picture(picture, *pyramid);
                 if let Some((mask, text)) = kept {
                     self.receive_marks(mask, &text, ctx);
                 }
-                self.queue.extend(adopting.flatten());
+                if !steps.is_empty() {
+                    self.receive_steps(steps, ctx);
+                }
             }
             EventKind::Finished(Outcome::MaskKept) => {
                 if is(self.keeping.as_ref().map(|(handle, _)| handle)) {
@@ -897,6 +911,7 @@ impl App {
                 }
                 self.toasts.failure(&error);
             }
+            EventKind::Cancelled if opening => (self.opening, self.adopting) = (None, None),
             EventKind::Cancelled if running => {
                 self.running = None;
                 self.forget_empty_result();
@@ -908,6 +923,55 @@ impl App {
             | EventKind::Cancelled
             | EventKind::Finished(_) => {}
         }
+    }
+
+    /// Shows a photo, or what was made of the one on screen.
+    fn receive_picture(&mut self, picture: Arc<Picture>, pyramid: Pyramid) {
+        let adopting = self.adopting.take();
+        let before = self.document.take().filter(|_| adopting.is_some());
+        let is_made = before.is_some();
+        let stays =
+            before.as_ref().is_some_and(|document| document.picture.size() == picture.size());
+        if stays {
+            self.viewer.replace(picture.clone(), pyramid);
+        } else {
+            self.viewer.show(picture.clone(), pyramid);
+        }
+        let mut document = Document {
+            project: Project::new(picture.clone()),
+            result: None,
+            withdrawn: None,
+            repair: Repair::new(picture.size()),
+            // A photo from the clipboard has no file of its own.
+            kept: picture.source.as_ref().map(|_| 0),
+            picture,
+        };
+        let then = adopting.as_ref().and_then(|adopting| adopting.then);
+        if let (Some(before), Some(adopting)) = (before, adopting) {
+            if stays && adopting.keeps_marks() {
+                document.repair = before.repair;
+                document.kept = before.kept;
+            } else if stays {
+                // Tools stay; what was marked is done.
+                document.repair = Repair::unmarked(document.picture.size(), &before.repair);
+                document.kept = before.kept.map(|_| NEVER);
+            } else {
+                // Marks on another size are not those of the photo's file.
+                document.kept = None;
+            }
+            document.project = before.project.with(adopting, before.picture);
+        }
+        self.document = Some(document);
+        if is_made {
+            self.keep_steps();
+            if stays && self.task == Task::Repair {
+                self.mark(|repair| {
+                    let mask = repair.editor.mask();
+                    Some(Rect::of_size(mask.width(), mask.height()))
+                });
+            }
+        }
+        self.queue.extend(then);
     }
 
     /// The running job has made all of its result.

@@ -4,14 +4,13 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    jobs::Fill,
     mask::{
         editor::Editor,
         paint::{self, Place},
         trace::trace,
     },
     rect::Rect,
-    restore::mend::MendOptions,
+    restore::mend::{Fill, MendOptions},
 };
 
 /// Smallest and largest radius of the brush, in pixels of the photo.

@@ -32,9 +32,9 @@ use crate::{
     rect::Rect,
     restore::{
         Monitor, Mosaic, Patch, Progress, Receipt, Start, UpscaleOptions,
-        colour::colour,
-        mend::{Filler, MendOptions, MendReceipt, mend},
-        repaint::{RepaintOptions, repaint, weakened},
+        mend::MendReceipt,
+        repaint::weakened,
+        steps::{self, Action, Done, Step, replay},
         strips,
         tiled::panic_text,
         upscale,
@@ -81,33 +81,25 @@ pub enum Job {
         /// Where the user is looking.
         focus: Focus,
     },
-    /// Fill what a mask marks.
-    Mend {
+    /// Do something else to a picture.
+    Apply {
         /// The photo.
         picture: Arc<Picture>,
-        /// Of its size.
-        mask: Arc<GrayImage>,
-        /// By what.
-        fill: Fill,
+        /// What, and where.
+        step: Step,
         /// As [`Chosen::by_name`] takes it.
         device: String,
-        /// What the user set.
-        options: MendOptions,
-    },
-    /// Run a network that keeps the size over a picture.
-    Repaint {
-        /// The photo.
-        picture: Arc<Picture>,
-        /// Where it may change, of its size.
-        mask: Option<Arc<GrayImage>>,
-        /// Name of a model, or path of a model file.
-        model: String,
-        /// As [`Chosen::by_name`] takes it.
-        device: String,
-        /// What is done.
-        by: Painting,
         /// Where the user is looking.
         focus: Focus,
+    },
+    /// Do all steps again, from the photo on; the outcome is a picture to look at.
+    Replay {
+        /// Before the first of them.
+        photo: Arc<Picture>,
+        /// In their order.
+        steps: Vec<Step>,
+        /// As [`Chosen::by_name`] takes it.
+        device: String,
     },
     /// Make a result the photo that is worked on.
     Adopt {
@@ -126,6 +118,13 @@ pub enum Job {
         mask: Arc<GrayImage>,
         /// What else is to be kept, in ASCII.
         text: String,
+    },
+    /// Keep the steps of a photo beside it.
+    KeepSteps {
+        /// As it is before them.
+        photo: Arc<Picture>,
+        /// In their order.
+        steps: Vec<Step>,
     },
     /// Write a finished result.
     Save {
@@ -146,29 +145,9 @@ impl Job {
     const fn needs_tensors(&self) -> bool {
         matches!(
             self,
-            Self::Upscale { .. } | Self::Mend { .. } | Self::Repaint { .. } | Self::Import(_)
+            Self::Upscale { .. } | Self::Apply { .. } | Self::Replay { .. } | Self::Import(_)
         )
     }
-}
-
-/// What is done to a whole photo, which keeps its size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Painting {
-    /// Artefacts, noise and blur are taken away.
-    Clean,
-    /// Greys become colours.
-    Colour,
-}
-
-/// What fills a mask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fill {
-    /// A shipped network for marks, if there is one, and texture for the rest.
-    Auto,
-    /// The network, if there is one.
-    Network,
-    /// What the photo is made of.
-    Texture,
 }
 
 /// What happened to a job.
@@ -210,9 +189,13 @@ pub enum Outcome {
         pyramid: Box<Pyramid>,
         /// The mask that was kept beside it, and what else was kept.
         kept: Option<(GrayImage, String)>,
+        /// The steps that were kept beside it.
+        steps: Vec<Step>,
     },
     /// The mask is kept.
     MaskKept,
+    /// The steps are kept.
+    StepsKept,
     /// All patches were sent.
     Upscaled {
         /// What was done.
@@ -420,10 +403,15 @@ impl Reporter<'_> {
             Job::Open(path) => {
                 let picture = Picture::open(&path)?;
                 let kept = sidecar::load(&path, picture.size());
-                Ok(opened(picture, kept))
+                let steps = steps::file::load(&path, picture.size());
+                Ok(opened(picture, kept, steps))
             }
-            Job::OpenBytes { name, bytes } => Ok(opened(Picture::from_bytes(bytes, &name)?, None)),
-            Job::OpenPixels(pixels) => Ok(opened(Picture::from_pixels("pasted", pixels), None)),
+            Job::OpenBytes { name, bytes } => {
+                Ok(opened(Picture::from_bytes(bytes, &name)?, None, Vec::new()))
+            }
+            Job::OpenPixels(pixels) => {
+                Ok(opened(Picture::from_pixels("pasted", pixels), None, Vec::new()))
+            }
             Job::ListDevices => {
                 let mut names: Vec<String> = adapters()
                     .into_iter()
@@ -449,48 +437,43 @@ impl Reporter<'_> {
                 let target = free_name(&picture.default_output(&format!("{}x", options.scale)));
                 Ok(Outcome::Upscaled { receipt, target })
             }
-            Job::Mend { picture, mask, fill, device, options } => {
-                let model = if fill == Fill::Texture { None } else { Model::mending() };
-                let device = if model.is_some() { self.chosen(&device)? } else { Chosen::cpu() };
-                let (seed, device) = (0, &device);
-                let filler = match &model {
-                    None => Filler::Texture { seed },
-                    Some(model) if fill == Fill::Auto => Filler::Auto { model, device, seed },
-                    Some(model) => Filler::Network { model, device },
-                };
-                let receipt = mend(&picture, &mask, filler, options, self)?;
-                let target = free_name(&picture.default_output_kept("mended"));
-                Ok(Outcome::Mended { receipt, target })
-            }
-            Job::Repaint { picture, mask, model, device, by, focus } => {
-                let model = Model::find(&model)?;
-                let device = self.chosen(&device)?;
+            Job::Apply { picture, step, device, focus } => {
                 self.view = Some((focus, picture.size()));
-                let mask = mask.as_deref();
-                // All of it: how much of it is taken is seen while the slider moves.
-                let options = RepaintOptions { strength: 1.0, tile: None };
-                let (receipt, done) = match by {
-                    Painting::Clean => {
-                        (repaint(&picture, mask, &model, &device, options, self)?, "clean")
-                    }
-                    Painting::Colour => {
-                        (colour(&picture, mask, &model, &device, options.strength, self)?, "colour")
-                    }
-                };
-                let target = free_name(&match mask {
-                    Some(_) => picture.default_output_kept(done),
-                    None => picture.default_output(done),
+                let Step { action, mask, .. } = step;
+                let device = self.device_for(&device, action.needs_device())?;
+                let kept = mask.is_some();
+                let (done, word) =
+                    (action.run(&picture, mask.as_deref(), &device, self)?, done(&action));
+                let target = free_name(&if kept {
+                    picture.default_output_kept(word)
+                } else {
+                    picture.default_output(word)
                 });
-                Ok(Outcome::Upscaled { receipt, target })
+                Ok(match done {
+                    Done::Mended(receipt) => Outcome::Mended { receipt, target },
+                    Done::Made(receipt) => Outcome::Upscaled { receipt, target },
+                })
+            }
+            Job::Replay { photo, steps, device } => {
+                let networks = steps.iter().any(|step| step.on && step.action.needs_device());
+                let device = self.device_for(&device, networks)?;
+                let result = replay(&photo, &steps, &device, self)?;
+                Ok(opened(result, None, Vec::new()))
             }
             Job::Adopt { picture, result, strength } => {
                 let result = taken(result, &picture, strength);
                 let adopted = Picture { pixels: result.pixels(), ..Picture::clone(&picture) };
-                Ok(opened(adopted, None))
+                Ok(opened(adopted, None, Vec::new()))
             }
             Job::KeepMask { photo, mask, text } => {
                 sidecar::save(&photo, &mask, &text)?;
                 Ok(Outcome::MaskKept)
+            }
+            Job::KeepSteps { photo, steps } => {
+                if let Some(path) = &photo.source {
+                    steps::file::save(path, photo.size(), &steps)?;
+                }
+                Ok(Outcome::StepsKept)
             }
             Job::Save { picture, result, strength, metadata, path } => {
                 let result = taken(result, &picture, strength);
@@ -520,6 +503,11 @@ impl Reporter<'_> {
             return Err(Error::Setting("there is no model file in that folder".to_owned()));
         }
         Ok(self.models(added.iter().map(|model| model.name().to_owned()).collect()))
+    }
+
+    /// A device by its name, if one is needed: asking for one takes a while.
+    fn device_for(&mut self, name: &str, needed: bool) -> Result<Chosen> {
+        if needed { self.chosen(name) } else { Ok(Chosen::cpu()) }
     }
 
     /// A device by its name; what there is to know about it is told.
@@ -570,9 +558,19 @@ impl Monitor for Reporter<'_> {
     }
 }
 
-fn opened(picture: Picture, kept: Option<(GrayImage, String)>) -> Outcome {
+fn opened(picture: Picture, kept: Option<(GrayImage, String)>, steps: Vec<Step>) -> Outcome {
     let pyramid = Box::new(Pyramid::of(&picture.pixels));
-    Outcome::Opened { pyramid, picture: Arc::new(picture), kept }
+    Outcome::Opened { pyramid, picture: Arc::new(picture), kept, steps }
+}
+
+/// What was done, for the name of the result.
+const fn done(action: &Action) -> &'static str {
+    match action {
+        Action::Fill { .. } => "mended",
+        Action::Clean { .. } => "clean",
+        Action::Colour { .. } => "colour",
+        Action::Upscale { .. } => "upscaled",
+    }
 }
 
 fn taken(result: Mosaic, picture: &Picture, strength: f32) -> Mosaic {

@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use image::{DynamicImage, GrayImage, imageops};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Monitor, Patch, Progress, Start,
@@ -67,8 +67,39 @@ pub enum Filler<'a> {
     },
 }
 
+/// What the user wants a hole to be filled by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fill {
+    /// The shipped network for marks, if there is one, and texture for the rest.
+    Auto,
+    /// The network, if there is one.
+    Network,
+    /// What the photo is made of.
+    Texture,
+}
+
+impl Fill {
+    /// The network that it needs.
+    #[must_use]
+    pub fn network(self) -> Option<Model> {
+        if self == Self::Texture { None } else { Model::mending() }
+    }
+
+    /// What fills, given [`Self::network`].
+    #[must_use]
+    pub const fn filler<'a>(self, network: Option<&'a Model>, device: &'a Chosen) -> Filler<'a> {
+        let seed = 0;
+        match (network, self) {
+            (Some(model), Self::Auto) => Filler::Auto { model, device, seed },
+            (Some(model), Self::Network) => Filler::Network { model, device },
+            _ => Filler::Texture { seed },
+        }
+    }
+}
+
 /// What the user sets.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MendOptions {
     /// Pixels by which the mask is made larger; less than 0 makes it smaller.
     pub grow: f32,

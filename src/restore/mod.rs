@@ -17,6 +17,7 @@ pub mod mend;
 mod opaque;
 pub mod plan;
 pub mod repaint;
+pub mod steps;
 pub mod strips;
 pub mod texture;
 pub mod tiled;

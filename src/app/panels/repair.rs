@@ -2,7 +2,7 @@
 
 use egui::{ComboBox, Slider, Ui, Vec2};
 
-use crate::{jobs::Fill, model::library::About, settings::Settings};
+use crate::{model::library::About, restore::mend::Fill, settings::Settings};
 
 use super::{
     super::{
@@ -10,6 +10,7 @@ use super::{
         repair::{FILLS, RADII, Tool},
         theme,
     },
+    steps,
     upscale::{busy_ui, models_ui, photo_ui, result_ui, tall_ui},
 };
 
@@ -22,6 +23,9 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
     ui.spacing_mut().interact_size.y = 25.0;
     ui.spacing_mut().button_padding.y = 4.0;
     photo_ui(&picture, ui);
+    if steps::ui(app, ui) {
+        return;
+    }
     theme::section(ui, "MARK");
     let idle = app.running.is_none();
     ui.add_enabled_ui(idle, |ui| {

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use egui::{Align, ComboBox, Layout, ProgressBar, RichText, Ui, Vec2};
 
-use super::super::{App, Command, Made, ResultSoFar, Running, Summary, theme};
+use super::{
+    super::{App, Command, Made, ResultSoFar, Running, Summary, theme},
+    steps,
+};
 use crate::{device::CPU, model::library::About, picture::Picture};
 
 /// Height of the large buttons.
@@ -16,6 +19,9 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
         return;
     };
     photo_ui(&picture, ui);
+    if steps::ui(app, ui) {
+        return;
+    }
     theme::section(ui, "ENLARGE");
     settings_ui(app, ui);
     ui.add_space(6.0);
