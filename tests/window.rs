@@ -221,9 +221,10 @@ fn steps_can_be_left_out_changed_and_done_again_another_day() {
     click(&mut harness, "Save");
     wait_for(&mut harness, "Saved ");
     assert_eq!(changed_in("old-edited.png"), [true, true]);
-    harness.get_all_by_label("Fill").next().unwrap().click();
+    harness.get_all_by_role_and_label(Role::CheckBox, "Fill").next().unwrap().click();
+    harness.step();
+    harness.step();
     step_until(&mut harness, "it was done again", |harness| !shows(harness, "DOING"));
-    wait_for(&mut harness, "Save");
     click(&mut harness, "Save");
     let second = folder.path().join("old-edited-1.png");
     step_until(&mut harness, "the second file is there", |_| second.exists());
