@@ -51,7 +51,8 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
     let before = app.settings.clone();
     for (command, colours) in [(Command::Clean, false), (Command::Colourise, true)] {
         ui.horizontal(|ui| {
-            let button = command.button(ui, app);
+            let button = egui::Button::new(command.name()).min_size(Vec2::new(84.0, 0.0));
+            let button = command.decorated(ui, app, button);
             if button.clicked() {
                 app.queue.push(command);
             }
