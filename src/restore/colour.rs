@@ -23,7 +23,7 @@ use crate::{
 
 /// Longest side in pixels of what the network sees. What is on a photo is seen at a glance, and
 /// models learn from photos of about this size.
-const SEEN: u32 = 512;
+const SEEN: u32 = 288;
 
 /// Half the side, less one, of the windows in which colours follow brightness, in seen pixels.
 const RADIUS: usize = 4;

@@ -32,6 +32,36 @@ pub struct Photo {
     pub path: PathBuf,
     /// Of its content: the same for another name, size or compression.
     signature: u64,
+    /// Longest side in pixels that it is made smaller to.
+    longest: u32,
+}
+
+impl Photo {
+    /// Its pixels, made smaller if they are to be.
+    ///
+    /// # Errors
+    /// Those of [`Picture::open`].
+    pub(super) fn pixels(&self) -> Result<RgbImage> {
+        let pixels = Picture::open(&self.path)?.pixels.into_rgb8();
+        let (width, height) = shrunk(pixels.dimensions(), self.longest);
+        Ok(if pixels.dimensions() == (width, height) {
+            pixels
+        } else {
+            resize_exact(&pixels, width, height)
+        })
+    }
+}
+
+/// The size of a photo whose longest side is at most so long.
+fn shrunk((width, height): (u32, u32), longest: u32) -> (u32, u32) {
+    let now = width.max(height);
+    if now <= longest {
+        return (width, height);
+    }
+    let side = |length: u32| {
+        (f64::from(length) * f64::from(longest) / f64::from(now)).round().max(1.0) as u32
+    };
+    (side(width), side(height))
 }
 
 /// Photos by their use.
@@ -58,7 +88,8 @@ impl Split {
     }
 }
 
-/// Finds the photos in files and folders and splits them.
+/// Finds the photos in files and folders and splits them. Those whose longest side is longer than
+/// `longest` are made smaller to it; those with a side under `min_side` then are left out.
 ///
 /// The split depends on the content of the photos alone: it is the same for other names and
 /// orders. Photos that look alike stay together. With three photos or more, each part has one.
@@ -68,8 +99,8 @@ impl Split {
 pub fn split(
     places: &[PathBuf],
     min_side: u32,
-    validation_share: f64,
-    test_share: f64,
+    longest: u32,
+    [validation_share, test_share]: [f64; 2],
 ) -> Result<Split> {
     let mut files = Vec::new();
     for place in places {
@@ -77,18 +108,19 @@ pub fn split(
     }
     files.sort();
     files.dedup();
+    let least = |(width, height): (u32, u32)| width.min(height);
     let mut split = Split::default();
     let mut photos = Vec::new();
     for path in files {
         match Picture::open(&path) {
             Err(error) => split.left_out.push(error.to_string()),
-            Ok(picture) if picture.size().0.min(picture.size().1) < min_side => {
+            Ok(picture) if least(shrunk(picture.size(), longest)) < min_side => {
                 let name = path.display();
                 split.left_out.push(format!("smaller than {min_side} pixels: {name}"));
             }
             Ok(picture) => {
                 let signature = signature(&picture.pixels.into_rgb8());
-                photos.push(Photo { path, signature });
+                photos.push(Photo { path, signature, longest });
             }
         }
     }
@@ -321,7 +353,7 @@ fn decoded(photos: &[Photo], index: usize, cache: &Mutex<Cache>) -> Result<Arc<R
     if let Some(photo) = lock().photos.get(&index) {
         return Ok(photo.clone());
     }
-    let photo = Arc::new(Picture::open(&photos[index].path)?.pixels.into_rgb8());
+    let photo = Arc::new(photos[index].pixels()?);
     let mut cache = lock();
     if cache.bytes + photo.len() <= CACHE_BYTES {
         cache.bytes += photo.len();
@@ -380,7 +412,7 @@ mod tests {
         let tiny = RgbImage::new(10, 10);
         tiny.save(folder.path().join("tiny.png")).unwrap();
         let places = [folder.path().to_owned()];
-        let before = split(&places, 64, 0.20, 0.05).unwrap();
+        let before = split(&places, 64, u32::MAX, [0.20, 0.05]).unwrap();
         assert_eq!(before.left_out.len(), 1, "{:?}", before.left_out);
         let parts = [&before.train, &before.validation, &before.test];
         assert_eq!(parts.iter().map(|part| part.len()).sum::<usize>(), 21);
@@ -395,7 +427,7 @@ mod tests {
             let from = folder.path().join(format!("{i:03}.png"));
             std::fs::rename(from, folder.path().join(format!("n{:03}.png", 20 - i))).unwrap();
         }
-        let after = split(&places, 64, 0.20, 0.05).unwrap();
+        let after = split(&places, 64, u32::MAX, [0.20, 0.05]).unwrap();
         let renamed = |photos: &[Photo]| {
             let mut names: Vec<String> = names(photos)
                 .into_iter()
@@ -415,7 +447,7 @@ mod tests {
     fn batches_depend_on_seed_and_number_only() {
         let folder = tempfile::tempdir().unwrap();
         photos(folder.path(), 6);
-        let split = split(&[folder.path().to_owned()], 64, 0.2, 0.05).unwrap();
+        let split = split(&[folder.path().to_owned()], 64, u32::MAX, [0.2, 0.05]).unwrap();
         let options = TrainOptions {
             batch: 3,
             crop: 8,

@@ -179,6 +179,7 @@ pub(super) struct Objective {
     pixels: Pixels,
     pixel_weight: f64,
     mask_weight: f64,
+    colour_weight: f64,
     features: Option<Features>,
     perceptual: Layers,
     texture: Layers,
@@ -216,6 +217,7 @@ impl Objective {
             pixels: options.loss,
             pixel_weight: options.pixel_weight,
             mask_weight: options.mask_weight,
+            colour_weight: options.colour_weight,
             perceptual: layers(&options.perceptual)?,
             texture: layers(&options.texture)?,
             features,
@@ -258,6 +260,17 @@ impl Objective {
         let weights = mask
             .filter(|_| self.mask_weight != 1.0)
             .map(|mask| mask * (self.mask_weight - 1.0) + 1.0);
+        let weights = match self.colour_weight {
+            1.0 => weights,
+            weight => {
+                let colour = original.clone().max_dim(1) - original.clone().min_dim(1);
+                let counts = colour * (weight - 1.0) + 1.0;
+                Some(match weights {
+                    Some(weights) => weights * counts,
+                    None => counts,
+                })
+            }
+        };
         let pixels = self.pixels.of(answer.clone(), original.clone(), weights);
         let mut sum = pixels * self.pixel_weight;
         if let Some(features) = &self.features
@@ -383,6 +396,18 @@ mod tests {
             let options = TrainOptions { mask_weight: weight, ..TrainOptions::default() };
             let objective = Objective::new(&options, 1, None).unwrap();
             close(objective.of(0, &x, &y, Some(mask.clone()), None), expected);
+        }
+    }
+
+    #[test]
+    fn colours_count_as_much_as_they_are_told_to() {
+        // A grey pixel with an error of 0.1, and a red one (0.5 between its channels) of 0.2.
+        let original = tensor(vec![0.5, 0.9, 0.5, 0.4, 0.5, 0.4], [1, 3, 1, 2]);
+        let answer = tensor(vec![0.6, 1.1, 0.6, 0.6, 0.6, 0.6], [1, 3, 1, 2]);
+        for (weight, expected) in [(1.0, 0.15), (5.0, (0.1 + 3.0 * 0.2) / 4.0)] {
+            let options = TrainOptions { colour_weight: weight, ..TrainOptions::default() };
+            let objective = Objective::new(&options, 1, None).unwrap();
+            close(objective.of(0, &answer, &original, None, None), expected);
         }
     }
 

@@ -311,7 +311,12 @@ impl Trainer {
         if comparison.perceptual.is_some() {
             min_side = min_side.max(SMALLEST + scale);
         }
-        let split = data::split(photos, min_side, options.validation_share, options.test_share)?;
+        let split = data::split(
+            photos,
+            min_side,
+            options.longest,
+            [options.validation_share, options.test_share],
+        )?;
         let validation = pairs(&split.validation, &recipe, scale, options.seed, VALIDATION)?;
         let threads = rayon::current_num_threads().max(2) as u64;
         let first = step * options.accumulate as u64;

@@ -71,6 +71,11 @@ pub struct TrainOptions {
     /// What a pixel inside the mask counts, where one outside counts 1
     #[arg(long, default_value_t = 1.0, help_heading = "Losses")]
     pub mask_weight: f64,
+    /// What a pixel of full colour counts, where a grey one counts 1: most of a photo is nearly
+    /// grey, which a network that colours learns first and best (R. Zhang et al., "Colorful image
+    /// colorization", ECCV 2016, section 2.2)
+    #[arg(long, default_value_t = 1.0, help_heading = "Losses")]
+    pub colour_weight: f64,
     /// Network whose features are compared: weights of VGG-16, VGG-19, AlexNet or SqueezeNet 1.1
     /// (.pth, .safetensors, ncnn .param)
     #[arg(long, value_name = "FILE", help_heading = "Losses")]
@@ -113,6 +118,10 @@ pub struct TrainOptions {
     /// a TOML file
     #[arg(long, value_name = "NAME|FILE", default_value = "bicubic", help_heading = "Photos")]
     pub degradation: String,
+    /// Longest side in pixels of a photo; longer ones are made smaller first. For networks that
+    /// look at a whole photo at once
+    #[arg(long, default_value_t = u32::MAX, hide_default_value = true, help_heading = "Photos")]
+    pub longest: u32,
     /// Share of crops that are turned, sheared and bent at random
     #[arg(long, default_value_t = 0.0, help_heading = "Photos")]
     pub warp: f32,
@@ -169,7 +178,7 @@ impl TrainOptions {
             && (0.0..=1.0).contains(&self.backbone_rate)
             && [self.pixel_weight, self.mask_weight, self.total_variation]
                 .into_iter()
-                .chain([self.grid, self.adversarial])
+                .chain([self.grid, self.adversarial, self.colour_weight])
                 .chain(layers.map(|layer| layer.weight))
                 .all(weight)
             && (1..=512).contains(&self.discriminator_channels)

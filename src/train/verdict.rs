@@ -11,7 +11,6 @@ use crate::{
     error::Result,
     metric::{self, Figures, Score},
     model::{Model, features::Perceptual},
-    picture::Picture,
     restore::evaluate::restored_rgb,
 };
 
@@ -194,7 +193,7 @@ pub(super) fn pairs(
     piece: Piece,
 ) -> Result<Vec<Pair>> {
     let pair = |(index, photo): (usize, &Photo)| {
-        let large = piece.of(&Picture::open(&photo.path)?.pixels.into_rgb8(), scale);
+        let large = piece.of(&photo.pixels()?, scale);
         let mut rng = Rng::with_seed(seed.wrapping_add(index as u64));
         let worse = recipe.apply(&large, scale, &mut rng)?;
         Ok(Pair { small: worse.picture, mask: worse.mask, large })
