@@ -8,6 +8,7 @@ mod formats;
 mod importing;
 mod layering;
 mod models;
+mod queue;
 mod reference;
 mod repair;
 mod support;

@@ -3,24 +3,23 @@
 use std::path::PathBuf;
 
 use super::{
-    mend::{COMPRESSED, open_mask},
-    output::{Destination, chosen},
-    tell,
+    batch::{self, Batch, lasting},
+    output::Destination,
 };
 use crate::{
     error::{Error, Result},
-    model::Model,
-    picture::Picture,
-    restore::repaint::{RepaintOptions, in_colour, repaint},
+    jobs::queue::operation::{Marks, Operation},
+    mask::Anchor,
+    restore::repaint::RepaintOptions,
     settings::CLEANING_MODEL,
 };
 
 /// Arguments of both.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Photo: JPEG, PNG, WebP, TIFF or BMP
-    #[arg(value_name = "IN")]
-    input: PathBuf,
+    /// Photo: JPEG, PNG, WebP, TIFF or BMP; or many photos, and folders of them
+    #[arg(value_name = "IN", required = true)]
+    inputs: Vec<PathBuf>,
     #[command(flatten)]
     destination: Destination,
     /// How much of the network's answer is taken, 0 to 1
@@ -29,6 +28,9 @@ pub struct Arguments {
     /// Picture of the photo's size: only what is not black in it changes
     #[arg(long, value_name = "MASK")]
     mask: Option<PathBuf>,
+    /// Where the mask lies on a photo of another size than its own
+    #[arg(long, value_name = "PLACE", value_parser = Anchor::NAMED.map(|(name, _)| name))]
+    anchor: Option<String>,
     /// Name of a shipped model, or a model file [default: the one for cleaning; none for colouring ships yet]
     #[arg(long, value_name = "NAME|FILE")]
     model: Option<String>,
@@ -38,6 +40,8 @@ pub struct Arguments {
     /// Side of a tile in pixels of the photo [default: what suits the device]
     #[arg(long, value_name = "N")]
     tile: Option<u32>,
+    #[command(flatten)]
+    batch: Batch,
 }
 
 /// What is done.
@@ -48,9 +52,9 @@ pub(super) enum Job {
 }
 
 pub(super) fn run(arguments: &Arguments, job: Job) -> Result<()> {
-    let (usual, done) = match job {
-        Job::Clean => (Some(CLEANING_MODEL), "clean"),
-        Job::Colour => (None, "colour"),
+    let usual = match job {
+        Job::Clean => Some(CLEANING_MODEL),
+        Job::Colour => None,
     };
     let name = arguments.model.as_deref().or(usual).ok_or_else(|| {
         Error::Setting(
@@ -59,29 +63,20 @@ pub(super) fn run(arguments: &Arguments, job: Job) -> Result<()> {
                 .to_owned(),
         )
     })?;
-    let model = Model::find(name)?;
-    let mut picture = Picture::open(&arguments.input)?;
-    let mask = arguments.mask.as_deref().map(open_mask).transpose()?;
-    if job == Job::Colour {
-        picture = in_colour(picture);
-    }
-    let options = RepaintOptions {
-        strength: arguments.strength,
-        tile: arguments.tile,
-        keeps_luma: job == Job::Colour,
+    let mask = arguments.mask.as_deref().map(std::path::absolute).transpose();
+    let operation = Operation::Repaint {
+        model: lasting(name),
+        device: arguments.device.clone(),
+        marks: Marks {
+            mask: mask.map_err(|error| Error::Setting(error.to_string()))?,
+            anchor: arguments.anchor.as_deref().and_then(Anchor::named),
+        },
+        options: RepaintOptions {
+            strength: arguments.strength,
+            tile: arguments.tile,
+            keeps_luma: job == Job::Colour,
+        },
     };
-    let default = match mask {
-        Some(_) => picture.default_output_kept(done),
-        None => picture.default_output(done),
-    };
-    let target = arguments.destination.target(&arguments.input, default, picture.size())?;
-    if mask.is_some() && target.is_lossy() {
-        tell(COMPRESSED);
-    }
-    let device = chosen(&arguments.device)?;
-    target.fill(
-        &picture,
-        |monitor| repaint(&picture, mask.as_ref(), &model, &device, options, monitor),
-        |receipt| format!("by {}, {:.1} s on {}", receipt.model, receipt.seconds, receipt.device),
-    )
+    let Arguments { inputs, destination, batch, .. } = arguments;
+    batch::run(inputs, destination, batch, &operation)
 }

@@ -41,6 +41,8 @@ use crate::{
     settings::{Existing, free_name},
 };
 
+pub mod queue;
+
 /// Names one submitted job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct JobId(u64);

@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use image::{DynamicImage, GrayImage, imageops};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Monitor, Patch, Progress, Start,
@@ -67,7 +67,7 @@ pub enum Filler<'a> {
 }
 
 /// What the user sets.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MendOptions {
     /// Pixels by which the mask is made larger; less than 0 makes it smaller.
     pub grow: f32,

@@ -12,6 +12,7 @@ use crate::{error::Result, rect::Rect};
 pub mod blend;
 pub mod diffuse;
 pub mod evaluate;
+pub mod file;
 pub mod mend;
 pub mod plan;
 pub mod repaint;
@@ -84,6 +85,13 @@ pub trait Monitor {
     /// # Errors
     /// To end the job, for example when the disk is full.
     fn patch(&mut self, patch: Patch) -> Result<()>;
+
+    /// The pixels of an area of the result, if they were made before and kept: its tile is left
+    /// out then. They come back through [`Self::patch`] like any others.
+    fn kept(&mut self, area: Rect) -> Option<DynamicImage> {
+        let _ = area;
+        None
+    }
 
     /// Which of the waiting areas of the source to do next; they are in
     /// reading order and never empty.
