@@ -220,6 +220,53 @@ fn shards_of_one_folder_share_the_work_and_one_that_is_killed_is_run_again() {
     assert!(contents(&out) == contents(&alone));
 }
 
+#[cfg(unix)]
+#[test]
+fn the_examples_for_clusters_do_the_work_and_go_on_after_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("my photos");
+    photos(&home, 10);
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/cluster");
+    let program = Path::new(env!("CARGO_BIN_EXE_pixmend")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let sh = |arguments: &[&std::ffi::OsStr]| {
+        let mut command = Command::new("sh");
+        command.args(arguments).env("PATH", &path).env("PARTS", "3");
+        command
+    };
+    let part = |out: &Path, number: u32, slurm: bool| {
+        if slurm {
+            let mut command =
+                sh(&[examples.join("slurm-array.sh").as_ref(), home.as_ref(), out.as_ref()]);
+            command.env("SLURM_ARRAY_TASK_ID", number.to_string());
+            return command;
+        }
+        let yaml = fs::read_to_string(examples.join("kubernetes-job.yaml")).unwrap();
+        let (_, script) = yaml.split_once("            - |\n").unwrap();
+        let (script, _) = script.split_once("          resources:").unwrap();
+        let mut command = sh(&["-c".as_ref(), script.as_ref()]);
+        command.env("JOB_COMPLETION_INDEX", (number - 1).to_string());
+        command.env("PHOTOS", &home).env("RESULTS", out);
+        command
+    };
+    let alone = folder.path().join("alone");
+    let output = run(&[&home], &alone, &["-r"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let names = |folder: &Path| contents(folder).into_keys().collect::<Vec<_>>();
+    let mut first = None;
+    for slurm in [true, false] {
+        let out = folder.path().join(format!("out {slurm}"));
+        assert!(kill_when(part(&out, 1, slurm), |event| event["event"] == "started"));
+        for number in [2, 3, 1] {
+            let output = part(&out, number, slurm).output().unwrap();
+            assert!(output.status.success(), "{}", stderr(&output));
+        }
+        assert_eq!(names(&out), names(&alone));
+        let results = contents(&out);
+        assert!(first.get_or_insert_with(|| contents(&out)) == &results);
+    }
+}
+
 #[test]
 fn what_changed_meanwhile_is_done_anew_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
@@ -468,9 +515,7 @@ fn jobs_are_moved_removed_and_tried_again_and_that_is_remembered() {
     assert_eq!(queue.counts().in_words(), "1 done, 3 waiting");
 }
 
-/// The figures of the changelog: 500 files, 20 of them bad, and five kills.
 #[test]
-#[ignore = "takes minutes"]
 fn five_hundred_files_twenty_of_them_bad_and_five_kills() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("photos");

@@ -174,7 +174,7 @@ fn rewritten(path: &Path, told: &Told) -> Result<File> {
         let naming = named.clone().map(|done| Record::Naming { id, done });
         let became =
             (*state != State::Waiting).then(|| Record::Became { id, state: state.clone() });
-        [Some(Record::Added { id, job: job.clone() }), naming, became].into_iter().flatten()
+        [Some(Record::Added { id, job: Job::clone(job) }), naming, became].into_iter().flatten()
     });
     let records: Vec<Record> = sessions.chain(items).collect();
     settings::write(path, &lines(&records)?, Existing::Replace)?;
@@ -224,7 +224,7 @@ mod tests {
     }
 
     fn facts(told: &Told) -> Vec<(u64, Job, State)> {
-        let fact = |item: &Item| (item.id, item.job.clone(), item.state.clone());
+        let fact = |item: &Item| (item.id, Job::clone(&item.job), item.state.clone());
         told.items.iter().map(fact).collect()
     }
 
@@ -298,6 +298,6 @@ mod tests {
         let name = std::ffi::OsString::from_vec(b"caf\xe9.png".to_vec());
         let odd = Job { source: name.into(), ..job("x.png") };
         let written = lines(&[Record::Added { id: 0, job: odd.clone() }]).unwrap();
-        assert_eq!(replayed(&written).items[0].job, odd);
+        assert_eq!(*replayed(&written).items[0].job, odd);
     }
 }

@@ -7,8 +7,8 @@
 
 use std::{
     collections::HashSet,
-    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -18,7 +18,7 @@ use crate::{
     device::Chosen,
     error::{Error, Result},
     picture,
-    restore::{Progress, Start, tiled::panic_text},
+    restore::{Progress, Start},
     settings,
 };
 
@@ -33,6 +33,7 @@ mod run;
 
 use journal::{Journal, Record, Told};
 use operation::{Loaded, Made, Operation};
+pub use run::Task;
 
 /// A photo and what is to be done with it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -118,7 +119,7 @@ pub struct Item {
     /// Names it as long as the queue lives.
     pub id: u64,
     /// What is to be done.
-    pub job: Job,
+    pub job: Arc<Job>,
     /// What became of it.
     pub state: State,
     /// Pixels of the photo, where they are known.
@@ -128,8 +129,8 @@ pub struct Item {
 }
 
 impl Item {
-    const fn new(id: u64, job: Job) -> Self {
-        Self { id, job, state: State::Waiting, pixels: None, named: None }
+    fn new(id: u64, job: Job) -> Self {
+        Self { id, job: Arc::new(job), state: State::Waiting, pixels: None, named: None }
     }
 }
 
@@ -187,7 +188,8 @@ struct Pace {
 /// Jobs in their order, and what became of them.
 pub struct Queue {
     folder: PathBuf,
-    journal: Journal,
+    /// Shared with the job in work.
+    journal: Arc<Mutex<Journal>>,
     items: Vec<Item>,
     next_id: u64,
     pace: Pace,
@@ -225,7 +227,7 @@ impl Queue {
         let next_id = told.items.iter().map(|item| item.id + 1).max().unwrap_or(0);
         Ok(Self {
             folder: folder.to_owned(),
-            journal,
+            journal: Arc::new(Mutex::new(journal)),
             items: told.items,
             next_id,
             pace: Pace::default(),
@@ -276,8 +278,8 @@ impl Queue {
             .enumerate()
             .map(|(place, job)| Item::new(self.next_id + place as u64, job))
             .collect();
-        let added = |item: &Item| Record::Added { id: item.id, job: item.job.clone() };
-        self.journal.append(&items.iter().map(added).collect::<Vec<_>>())?;
+        let added = |item: &Item| Record::Added { id: item.id, job: Job::clone(&item.job) };
+        self.write(&items.iter().map(added).collect::<Vec<_>>())?;
         self.next_id += items.len() as u64;
         self.items.extend(items);
         Ok(())
@@ -310,7 +312,8 @@ impl Queue {
         }
         before.iter().for_each(|item| self.forget_tiles(item.id));
         let items = self.items.clone();
-        self.journal.rewrite(&Told { items, sessions: vec![settings::session().to_owned()] })
+        let told = Told { items, sessions: vec![settings::session().to_owned()] };
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner).rewrite(&told)
     }
 
     /// Whether a result is still what the job would make: of the same content, by the same model,
@@ -332,7 +335,7 @@ impl Queue {
                 OnConflict::Skip => OnConflict::Number,
                 other => other,
             };
-            self.put(id, Job { on_conflict, ..job })?;
+            self.put(id, Job { on_conflict, ..Job::clone(&job) })?;
         }
         Ok(holds)
     }
@@ -351,7 +354,7 @@ impl Queue {
     /// See [`Self::add`].
     pub fn remove(&mut self, ids: &[u64]) -> Result<()> {
         let removed: Vec<Record> = ids.iter().map(|id| Record::Removed { id: *id }).collect();
-        self.journal.append(&removed)?;
+        self.write(&removed)?;
         self.items.retain(|item| !ids.contains(&item.id));
         ids.iter().for_each(|id| self.forget_tiles(*id));
         Ok(())
@@ -366,7 +369,7 @@ impl Queue {
         let item = self.items.remove(from);
         self.items.insert(to.min(self.items.len()), item);
         let ids = self.items.iter().map(|item| item.id).collect();
-        self.journal.append(&[Record::Order { ids }])
+        self.write(&[Record::Order { ids }])
     }
 
     /// Reads the sizes of up to so many photos from their headers, for [`Self::left`]; whether any
@@ -404,17 +407,7 @@ impl Queue {
     /// # Errors
     /// Those of [`Operation::load`] and [`Loaded::device`].
     pub fn load(&mut self, operation: &Operation) -> Result<(&Loaded, &Chosen)> {
-        let same = |(loaded, _): &(Loaded, Chosen)| loaded.operation() == operation;
-        let loaded = match self.loaded.take().filter(same) {
-            Some(loaded) => loaded,
-            None => {
-                let loaded = operation.load()?;
-                let device = loaded.device()?;
-                (loaded, device)
-            }
-        };
-        let (loaded, device) = self.loaded.insert(loaded);
-        Ok((loaded, device))
+        run::load(&mut self.loaded, operation)
     }
 
     /// Does a job. That it failed is its state, not an error; what it made is returned.
@@ -422,15 +415,54 @@ impl Queue {
     /// # Errors
     /// [`Error::Cancelled`] from `watch`, or what writing the journal returns.
     pub fn work(&mut self, id: u64, watch: &mut dyn Watch) -> Result<Option<Made>> {
+        let Some(mut task) = self.begin(id)? else { return Ok(None) };
+        let outcome = task.run(watch);
+        self.end(task, outcome)
+    }
+
+    /// Takes a job out to be done, while the queue can be changed.
+    ///
+    /// # Errors
+    /// See [`Self::add`].
+    pub fn begin(&mut self, id: u64) -> Result<Option<Task>> {
         let Some(job) = self.item(id).map(|item| item.job.clone()) else { return Ok(None) };
         self.become_(id, State::Running)?;
-        // Decoders and drivers may panic, and other photos are waiting.
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.run(id, &job, watch)))
-            .unwrap_or_else(|panic| Err(Error::Panic(panic_text(&*panic))));
+        let photos = match job.on_conflict {
+            OnConflict::Overwrite => {
+                self.items.iter().filter_map(|item| item.job.source.canonicalize().ok()).collect()
+            }
+            OnConflict::Number | OnConflict::Skip => HashSet::new(),
+        };
+        Ok(Some(Task {
+            id,
+            job,
+            tiles: self.tiles(id),
+            photos,
+            journal: self.journal.clone(),
+            loaded: self.loaded.take(),
+            pixels: 0,
+        }))
+    }
+
+    /// Takes back a job, and writes down what became of it.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] if that is how it ended: it waits again. See [`Self::add`].
+    pub fn end(&mut self, task: Task, outcome: Result<(Done, Made)>) -> Result<Option<Made>> {
+        let Task { id, loaded, pixels, .. } = task;
+        self.loaded = loaded;
         let (state, made) = match outcome {
-            Ok((done, made)) => (State::Done(done), Some(made)),
+            Ok((done, made)) => {
+                self.pace.photos += 1;
+                self.pace.pixels += pixels;
+                self.pace.seconds += done.seconds;
+                (State::Done(done), Some(made))
+            }
             Err(Error::Cancelled) => {
-                self.become_(id, State::Waiting)?;
+                match self.item(id) {
+                    Some(_) => self.become_(id, State::Waiting)?,
+                    None => self.forget_tiles(id),
+                }
                 return Err(Error::Cancelled);
             }
             Err(Error::Exists { path }) => {
@@ -444,9 +476,13 @@ impl Queue {
         Ok(made)
     }
 
+    fn write(&self, records: &[Record]) -> Result<()> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner).append(records)
+    }
+
     /// Replaces a job, which begins again.
     fn put(&mut self, id: u64, job: Job) -> Result<()> {
-        self.journal.append(&[Record::Added { id, job: job.clone() }])?;
+        self.write(&[Record::Added { id, job: job.clone() }])?;
         if let Some(item) = self.items.iter_mut().find(|item| item.id == id) {
             *item = Item { pixels: item.pixels, ..Item::new(id, job) };
         }
@@ -454,7 +490,7 @@ impl Queue {
     }
 
     fn become_(&mut self, id: u64, state: State) -> Result<()> {
-        self.journal.append(&[Record::Became { id, state: state.clone() }])?;
+        self.write(&[Record::Became { id, state: state.clone() }])?;
         if let Some(item) = self.items.iter_mut().find(|item| item.id == id) {
             item.state = state;
         }

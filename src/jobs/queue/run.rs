@@ -2,43 +2,64 @@
 
 use std::{
     collections::HashSet,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
 
 use image::DynamicImage;
 
 use super::{
-    Done, Job, OnConflict, Queue, Watch, hash,
-    journal::Record,
+    Done, Job, OnConflict, Watch, hash,
+    journal::{Journal, Record},
     kept::KeptTiles,
     operation::{Loaded, Made, Operation},
 };
 use crate::{
+    device::Chosen,
     error::{Error, Result},
     picture::{Format, Picture},
     rect::Rect,
-    restore::{Monitor, Patch, Progress, Start, file::ResultFile},
+    restore::{Monitor, Patch, Progress, Start, file::ResultFile, tiled::panic_text},
     settings::Existing,
 };
 
 /// How often a photo is read again that changes while it is read.
 const ATTEMPTS: usize = 5;
 
-impl Queue {
-    /// Does a job up to the point where its result has its name.
-    pub(super) fn run(
-        &mut self,
-        id: u64,
-        job: &Job,
-        watch: &mut dyn Watch,
-    ) -> Result<(Done, Made)> {
+/// A job that is being done.
+pub struct Task {
+    pub(super) id: u64,
+    pub(super) job: Arc<Job>,
+    /// Where finished tiles are kept.
+    pub(super) tiles: PathBuf,
+    /// What must not be overwritten, where anything may be.
+    pub(super) photos: HashSet<PathBuf>,
+    pub(super) journal: Arc<Mutex<Journal>>,
+    /// Of the job before, if there was one.
+    pub(super) loaded: Option<(Loaded, Chosen)>,
+    /// Of the photo, once it is read.
+    pub(super) pixels: u64,
+}
+
+impl Task {
+    /// Does the job up to the point where its result has its name.
+    ///
+    /// # Errors
+    /// Whatever there is: of reading, of the network, of writing; [`Error::Cancelled`] from `watch`.
+    pub fn run(&mut self, watch: &mut dyn Watch) -> Result<(Done, Made)> {
+        // Decoders and drivers may panic, and other photos are waiting.
+        catch_unwind(AssertUnwindSafe(|| self.attempt(watch)))
+            .unwrap_or_else(|panic| Err(Error::Panic(panic_text(&*panic))))
+    }
+
+    fn attempt(&mut self, watch: &mut dyn Watch) -> Result<(Done, Made)> {
         let begin = Instant::now();
-        let tiles = self.tiles(id);
-        self.load(&job.operation)?;
-        let Some((loaded, device)) = &self.loaded else { return Err(Error::Cancelled) };
+        let Self { id, job, tiles, photos, journal, loaded, pixels } = self;
+        let (loaded, device) = load(loaded, &job.operation)?;
         let (picture, content) = read(loaded, &job.source)?;
-        let pixels = u64::from(picture.size().0) * u64::from(picture.size().1);
+        *pixels = u64::from(picture.size().0) * u64::from(picture.size().1);
 
         let target = picture.output_named(&job.target, loaded.keeps_pixels());
         let existing = match job.on_conflict {
@@ -49,7 +70,7 @@ impl Queue {
         if existing == Existing::Refuse && target.symlink_metadata().is_ok() {
             return Err(Error::Exists { path: target });
         }
-        if existing == Existing::Replace && self.is_source(&target) {
+        if target.canonicalize().is_ok_and(|target| photos.contains(&target)) {
             return Err(Error::OutputIsInput { path: target });
         }
         let format = Format::of_path(&target)
@@ -67,7 +88,7 @@ impl Queue {
         let mut monitor = ToFile {
             watch,
             file: ResultFile::new(target, picture.metadata.clone()),
-            tiles: goes_by_tiles.then_some(tiles),
+            tiles: goes_by_tiles.then_some(&**tiles),
             recipe: loaded.recipe(),
             content: &content,
             kept: None,
@@ -81,27 +102,34 @@ impl Queue {
             recipe: loaded.recipe().to_owned(),
             seconds: begin.elapsed().as_secs_f64(),
         };
-        let journal = &mut self.journal;
         // From here on a crash finds either the name or, by its content, the file.
         file.finish(existing, &mut |complete, name| {
             if done.digest.is_empty() {
                 done.digest = hash::of_file(complete)?;
             }
             done.output = name.to_owned();
-            journal.append(&[Record::Naming { id, done: done.clone() }])
+            let naming = Record::Naming { id: *id, done: done.clone() };
+            journal.lock().unwrap_or_else(PoisonError::into_inner).append(&[naming])
         })?;
-        self.pace.photos += 1;
-        self.pace.pixels += pixels;
-        self.pace.seconds += done.seconds;
         Ok((done, made))
     }
+}
 
-    /// Whether a file is a photo of the queue, through links too.
-    fn is_source(&self, file: &Path) -> bool {
-        let Ok(file) = file.canonicalize() else { return false };
-        let sources = self.items.iter().filter_map(|item| item.job.source.canonicalize().ok());
-        sources.collect::<HashSet<_>>().contains(&file)
-    }
+/// What an operation needs, which is there already if the last one was the same.
+pub(super) fn load<'a>(
+    before: &'a mut Option<(Loaded, Chosen)>,
+    operation: &Operation,
+) -> Result<(&'a Loaded, &'a Chosen)> {
+    let loaded = match before.take().filter(|(loaded, _)| loaded.operation() == operation) {
+        Some(loaded) => loaded,
+        None => {
+            let loaded = operation.load()?;
+            let device = loaded.device()?;
+            (loaded, device)
+        }
+    };
+    let (loaded, device) = before.insert(loaded);
+    Ok((loaded, device))
 }
 
 /// A photo, and what identifies exactly the content that was read.
@@ -123,7 +151,7 @@ struct ToFile<'a> {
     watch: &'a mut dyn Watch,
     file: ResultFile,
     /// Where tiles are kept, if the job goes by tiles.
-    tiles: Option<PathBuf>,
+    tiles: Option<&'a Path>,
     recipe: &'a str,
     content: &'a str,
     kept: Option<KeptTiles>,
@@ -132,7 +160,7 @@ struct ToFile<'a> {
 impl Monitor for ToFile<'_> {
     fn start(&mut self, start: &Start) -> Result<()> {
         self.file.start(start)?;
-        if let Some(path) = self.tiles.as_deref().filter(|_| start.tiles > 1) {
+        if let Some(path) = self.tiles.filter(|_| start.tiles > 1) {
             match KeptTiles::open(path, self.recipe, self.content, start) {
                 Ok(kept) => self.kept = Some(kept),
                 Err(error) => log::warn!("tiles are not kept: {error}"),
