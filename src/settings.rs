@@ -28,6 +28,21 @@ pub struct Settings {
     pub dark: bool,
     /// Sharp pixels instead of smooth ones when zoomed in.
     pub sharp_pixels: bool,
+    /// For the window's queue.
+    pub queue: QueueSettings,
+}
+
+/// Where results of the window's queue go.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct QueueSettings {
+    /// The folder for them; `None` for that of each photo.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<PathBuf>,
+    /// Their name, as a template; empty for the usual.
+    pub name: String,
+    /// Leave a photo out whose result is there, instead of numbering the new one.
+    pub skips: bool,
 }
 
 impl Default for Settings {
@@ -38,6 +53,7 @@ impl Default for Settings {
             device: "auto".to_owned(),
             dark: true,
             sharp_pixels: false,
+            queue: QueueSettings::default(),
         }
     }
 }

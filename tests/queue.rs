@@ -430,6 +430,7 @@ impl Watch for StopAfter {
 fn job(source: &Path, target: &Path) -> Job {
     Job {
         source: source.to_owned(),
+        place: source.to_owned(),
         target: target.to_owned(),
         operation: Operation::Upscale {
             model: "fast-4x".to_owned(),

@@ -10,7 +10,7 @@ use super::{
         repair::{FILLS, RADII, Tool},
         theme,
     },
-    upscale::{busy_ui, models_ui, photo_ui, result_ui, tall_ui},
+    upscale::{busy_ui, many_ui, models_ui, photo_ui, result_ui, tall_ui},
 };
 
 pub(super) fn ui(app: &mut App, ui: &mut Ui) {
@@ -41,6 +41,7 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
         theme::primary(Command::Fill.name())
     };
     tall_ui(app, ui, Command::Fill, fill);
+    many_ui(app, ui);
     result_ui(app, ui);
     ui.add_space(10.0);
     theme::section(ui, "CLEAN");

@@ -190,6 +190,7 @@ mod tests {
     fn job(name: &str) -> Job {
         Job {
             source: name.into(),
+            place: name.into(),
             target: format!("{name}-4x").into(),
             operation: Operation::Upscale {
                 model: "fast-4x".into(),

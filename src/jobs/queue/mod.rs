@@ -30,10 +30,18 @@ pub mod naming;
 pub mod operation;
 mod paths;
 mod run;
+pub mod worker;
 
 use journal::{Journal, Record, Told};
 use operation::{Loaded, Made, Operation};
 pub use run::Task;
+
+/// Where the window's queue lives; `None` where the system has no home folder.
+#[must_use]
+pub fn user_folder() -> Option<PathBuf> {
+    let dirs = directories::ProjectDirs::from("io.github", "pixmend", "Pixmend")?;
+    Some(dirs.data_local_dir().join("queue"))
+}
 
 /// A photo and what is to be done with it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,6 +49,9 @@ pub struct Job {
     /// The photo's file; never written to.
     #[serde(with = "paths")]
     pub source: PathBuf,
+    /// Its place among the photos that came with it, as [`find::Found::relative`].
+    #[serde(with = "paths")]
+    pub place: PathBuf,
     /// Where the result goes, without its ending, which is that of the photo's format.
     #[serde(with = "paths")]
     pub target: PathBuf,
@@ -325,19 +336,39 @@ impl Queue {
         let Some(Item { job, state: State::Done(done), .. }) = self.item(id).cloned() else {
             return Ok(true);
         };
-        let content = job.operation.content(&job.source);
         let holds = done.output.symlink_metadata().is_ok()
-            && content.is_ok_and(|content| content == done.content)
             && self.load(&job.operation).is_ok_and(|(loaded, _)| loaded.recipe() == done.recipe);
         if !holds {
-            // What is there by that name was made of something else.
-            let on_conflict = match job.on_conflict {
-                OnConflict::Skip => OnConflict::Number,
-                other => other,
-            };
-            self.put(id, Job { on_conflict, ..Job::clone(&job) })?;
+            self.renew(id, &job)?;
+        }
+        Ok(holds && self.check_content(id)?)
+    }
+
+    /// Whether the photo of a result is still what it was made of. A job whose photo is not is to
+    /// be done anew.
+    ///
+    /// # Errors
+    /// See [`Self::add`].
+    pub fn check_content(&mut self, id: u64) -> Result<bool> {
+        let Some(Item { job, state: State::Done(done), .. }) = self.item(id).cloned() else {
+            return Ok(true);
+        };
+        let content = job.operation.content(&job.source);
+        let holds = content.is_ok_and(|content| content == done.content);
+        if !holds {
+            self.renew(id, &job)?;
         }
         Ok(holds)
+    }
+
+    /// Lets a job begin again whose result was made of something else.
+    fn renew(&mut self, id: u64, job: &Job) -> Result<()> {
+        let on_conflict = match job.on_conflict {
+            // What has the name is that result.
+            OnConflict::Skip => OnConflict::Number,
+            other => other,
+        };
+        self.put(id, Job { on_conflict, ..job.clone() })
     }
 
     /// Lets a job that did not come to a result, or one that is done, begin again.
@@ -370,6 +401,20 @@ impl Queue {
         self.items.insert(to.min(self.items.len()), item);
         let ids = self.items.iter().map(|item| item.id).collect();
         self.write(&[Record::Order { ids }])
+    }
+
+    /// Gives jobs that wait other settings.
+    ///
+    /// # Errors
+    /// See [`Self::add`].
+    pub fn settle(&mut self, jobs: Vec<(u64, Job)>) -> Result<()> {
+        for (id, job) in jobs {
+            if self.item(id).is_some_and(|item| item.state == State::Waiting) {
+                self.put(id, job)?;
+                self.forget_tiles(id);
+            }
+        }
+        Ok(())
     }
 
     /// Reads the sizes of up to so many photos from their headers, for [`Self::left`]; whether any

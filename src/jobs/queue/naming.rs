@@ -127,7 +127,8 @@ pub fn jobs(
         };
         let mut names = (0..).map(numbered);
         let target = names.find(|name| taken.insert(plain(name))).unwrap_or_else(|| target.clone());
-        Job { source: photo.source.clone(), target, operation: operation.clone(), on_conflict }
+        let Found { source, relative: place } = photo.clone();
+        Job { source, place, target, operation: operation.clone(), on_conflict }
     };
     found.iter().enumerate().map(job).collect()
 }
