@@ -14,3 +14,4 @@ mod repair;
 mod support;
 mod training;
 mod window;
+mod window_queue;

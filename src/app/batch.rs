@@ -253,8 +253,8 @@ impl App {
         let models = |path: &PathBuf| {
             library::is_model_file(path) || (path.is_dir() && library::has_models(path))
         };
-        !dropped.iter().any(models)
-            && (dropped.len() > 1 || self.batch.shown || dropped.iter().any(|path| path.is_dir()))
+        let many = dropped.len() > 1 || dropped.iter().any(|path| path.is_dir());
+        !dropped.is_empty() && !dropped.iter().any(models) && (many || self.batch.shown)
     }
 
     /// The same with other photos: what the panel beside the photo is set to.

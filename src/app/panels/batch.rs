@@ -22,6 +22,12 @@ use crate::{
 /// Height of a row in points.
 const ROW: f32 = 60.0;
 
+/// Width of the buttons of a row in points.
+const BUTTONS: f32 = 176.0;
+
+/// Height of two lines of a row in points.
+const LINES: f32 = 36.0;
+
 /// What a row asks for.
 enum Wish {
     Order(Order),
@@ -46,14 +52,11 @@ pub(super) fn list_ui(app: &mut App, ui: &mut Ui) {
                 ui.painter().rect_filled(rect, CornerRadius::ZERO, ui.visuals().faint_bg_color);
             }
             let inner = rect.shrink2(Vec2::new(14.0, 6.0));
-            let builder = UiBuilder::new()
-                .max_rect(inner)
-                .id_salt(items[place].id)
-                .layout(Layout::left_to_right(Align::Center));
+            let builder = UiBuilder::new().max_rect(inner).id_salt(items[place].id);
             ui.scope_builder(builder, |ui| {
-                ui.spacing_mut().item_spacing = Vec2::new(8.0, 3.0);
+                ui.spacing_mut().item_spacing = Vec2::new(6.0, 2.0);
                 ui.spacing_mut().interact_size.y = 26.0;
-                row_ui(app, ui, &items[place], place, items.len(), &mut wish);
+                row_ui(app, ui, &items[place], (place, items.len()), &mut wish);
             });
         }
     });
@@ -85,41 +88,39 @@ fn empty_ui(app: &mut App, ui: &mut Ui) {
     });
 }
 
-fn row_ui(
-    app: &mut App,
-    ui: &mut Ui,
-    item: &Item,
-    place: usize,
-    count: usize,
-    wish: &mut Option<Wish>,
-) {
+/// A row in four columns: the photo, its name, what became of it, and what can be done.
+fn row_ui(app: &mut App, ui: &mut Ui, item: &Item, place: (usize, usize), wish: &mut Option<Wish>) {
     let source = &item.job.source;
     let name = source.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let row = ui.max_rect();
+    let name_width = ((row.width() - ROW - BUTTONS) * 0.5).max(60.0);
+    let edges =
+        [row.left() + ROW, row.left() + ROW + name_width, row.right() - BUTTONS, row.right()];
+    // Two lines in the middle of the row.
+    let column = |place: usize, height: f32| {
+        let left_top = egui::pos2(edges[place], row.center().y - height / 2.0);
+        Rect::from_min_size(left_top, Vec2::new(edges[place + 1] - edges[place] - 10.0, height))
+    };
     thumbnail_ui(app, ui, item);
-    let wide = ui.available_width();
-    ui.allocate_ui_with_layout(
-        Vec2::new((wide * 0.36).min(360.0), ROW - 12.0),
-        Layout::top_down(Align::LEFT).with_main_align(Align::Center),
-        |ui| {
-            ui.add(egui::Label::new(RichText::new(&name).strong()).truncate())
-                .on_hover_text(source.display().to_string());
-            let words = format!("{}, {}", doing(&item.job.operation), folder_of(source));
-            ui.add(egui::Label::new(theme::quiet(words)).truncate());
-        },
-    );
-    ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-        buttons_ui(ui, item, &name, place, count, wish);
-        let rest = ui.available_size();
-        ui.allocate_ui_with_layout(
-            rest,
-            Layout::top_down(Align::LEFT).with_main_align(Align::Center),
-            |ui| state_ui(ui, item, app.batch.running.filter(|running| running.id == item.id)),
-        );
+    ui.scope_builder(UiBuilder::new().max_rect(column(0, LINES)), |ui| {
+        ui.add(egui::Label::new(RichText::new(&name).strong()).truncate())
+            .on_hover_text(source.display().to_string());
+        let words = format!("{}, {}", doing(&item.job.operation), folder_of(source));
+        ui.add(egui::Label::new(theme::quiet(words)).truncate());
+    });
+    let height = if item.state == State::Waiting { LINES / 2.0 } else { LINES };
+    ui.scope_builder(UiBuilder::new().max_rect(column(1, height)), |ui| {
+        state_ui(ui, item, app.batch.running.filter(|running| running.id == item.id));
+    });
+    let buttons = Rect::from_x_y_ranges(edges[2]..=edges[3], row.y_range());
+    let layout = Layout::right_to_left(Align::Center);
+    ui.scope_builder(UiBuilder::new().max_rect(buttons).layout(layout), |ui| {
+        buttons_ui(ui, item, &name, place, wish);
     });
 }
 
 fn thumbnail_ui(app: &mut App, ui: &mut Ui, item: &Item) {
-    let (rect, _) = ui.allocate_exact_size(Vec2::splat(ROW - 12.0), Sense::hover());
+    let rect = Rect::from_min_size(ui.max_rect().min, Vec2::splat(ROW - 12.0));
     let texture = app.batch.thumbnail(&mut app.workers, &item.job.source);
     match texture {
         Some(texture) => {
@@ -188,8 +189,7 @@ fn buttons_ui(
     ui: &mut Ui,
     item: &Item,
     name: &str,
-    place: usize,
-    count: usize,
+    (place, count): (usize, usize),
     wish: &mut Option<Wish>,
 ) {
     let button = |ui: &mut Ui, text: &str, help: &str, enabled: bool| {
@@ -204,10 +204,10 @@ fn buttons_ui(
     }
     match &item.state {
         State::Waiting => {
-            if button(ui, "⏷", "Later", place + 1 < count) {
+            if arrow_ui(ui, &format!("Later: {name}"), false, place + 1 < count) {
                 *wish = Some(Wish::Order(Order::Shift(id, place + 1)));
             }
-            if button(ui, "⏶", "Sooner", place > 0) {
+            if arrow_ui(ui, &format!("Sooner: {name}"), true, place > 0) {
                 *wish = Some(Wish::Order(Order::Shift(id, place - 1)));
             }
         }
@@ -226,6 +226,21 @@ fn buttons_ui(
             }
         }
     }
+}
+
+/// A small button with a triangle, which the font has not.
+fn arrow_ui(ui: &mut Ui, help: &str, up: bool, enabled: bool) -> bool {
+    let size = Vec2::new(26.0, ui.spacing().interact_size.y - 4.0);
+    let button = ui.add_enabled(enabled, Button::new("").small().min_size(size));
+    button.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, enabled, help));
+    let (middle, height) = (button.rect.center(), if up { -3.0 } else { 3.0 });
+    let corners = [(-4.5, -height), (4.5, -height), (0.0, height)];
+    let corners = corners.map(|(x, y)| middle + Vec2::new(x, y)).to_vec();
+    let visuals = ui.style().interact(&button);
+    let colour = visuals.fg_stroke.color.gamma_multiply(if enabled { 1.0 } else { 0.4 });
+    let triangle = egui::Shape::convex_polygon(corners, colour, egui::Stroke::NONE);
+    ui.painter().add(triangle);
+    button.on_hover_text(help).clicked()
 }
 
 fn doing(operation: &Operation) -> String {

@@ -41,7 +41,6 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
         theme::primary(Command::Fill.name())
     };
     tall_ui(app, ui, Command::Fill, fill);
-    many_ui(app, ui);
     result_ui(app, ui);
     ui.add_space(10.0);
     theme::section(ui, "CLEAN");
@@ -71,6 +70,8 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
             app.queue.push(Command::Clean);
         }
     });
+    ui.add_space(4.0);
+    many_ui(app, ui);
 }
 
 /// Buttons beside each other that queue their commands.

@@ -32,8 +32,9 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
         theme::primary(format!("Upscale {scale}×"))
     };
     tall_ui(app, ui, Command::Upscale, upscale);
-    many_ui(app, ui);
     result_ui(app, ui);
+    ui.add_space(14.0);
+    many_ui(app, ui);
 }
 
 /// The name of the photo and what it is.
