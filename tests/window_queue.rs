@@ -160,4 +160,13 @@ fn marks_of_one_photo_are_filled_on_many() {
         let changed = result.pixels().zip(source.pixels()).filter(|(a, b)| a != b).count();
         assert!((30..2000).contains(&changed), "{name}: {changed}");
     }
+    // The mask lies beside the queue as long as jobs in it may need it.
+    let memory = home.path().join("queue");
+    let masks = || files(&memory).iter().filter(|name| name.ends_with(".mask.png")).count();
+    assert_eq!(masks(), 1);
+    click(&mut harness, "Clear finished");
+    wait_for(&mut harness, "Drop photos and folders here");
+    drop(harness);
+    let mut harness = window(None, Some(home.path().join("settings.toml")));
+    step_until(&mut harness, "the mask is gone", |_| masks() == 0);
 }

@@ -25,6 +25,9 @@ const ROW: f32 = 60.0;
 /// Width of the buttons of a row in points.
 const BUTTONS: f32 = 176.0;
 
+/// Least size of a button of a row in points.
+const SMALL: Vec2 = Vec2::new(28.0, 24.0);
+
 /// Height of two lines of a row in points.
 const LINES: f32 = 36.0;
 
@@ -53,11 +56,9 @@ pub(super) fn list_ui(app: &mut App, ui: &mut Ui) {
             }
             let inner = rect.shrink2(Vec2::new(14.0, 6.0));
             let builder = UiBuilder::new().max_rect(inner).id_salt(items[place].id);
-            ui.scope_builder(builder, |ui| {
-                ui.spacing_mut().item_spacing = Vec2::new(6.0, 2.0);
-                ui.spacing_mut().interact_size.y = 26.0;
-                row_ui(app, ui, &items[place], (place, items.len()), &mut wish);
-            });
+            let mut row = ui.new_child(builder);
+            row.spacing_mut().item_spacing = Vec2::new(6.0, 2.0);
+            row_ui(app, &mut row, &items[place], (place, items.len()), &mut wish);
         }
     });
     match wish {
@@ -153,6 +154,7 @@ fn state_ui(ui: &mut Ui, item: &Item, running: Option<Running>) {
             };
             let progress = running.progress;
             let share = progress.done as f32 / progress.total.max(1) as f32;
+            ui.add_space(5.0);
             let bar = ProgressBar::new(share).desired_height(7.0).fill(theme::ACCENT);
             let bar = ui.add(bar.desired_width(ui.available_width().min(220.0)));
             bar.widget_info(|| {
@@ -194,7 +196,9 @@ fn buttons_ui(
 ) {
     let button = |ui: &mut Ui, text: &str, help: &str, enabled: bool| {
         let help = format!("{help}: {name}");
-        let button = ui.add_enabled(enabled, Button::new(text).small()).on_hover_text(&help);
+        let text = RichText::new(text).size(13.0);
+        let button = Button::new(text).small().min_size(SMALL);
+        let button = ui.add_enabled(enabled, button).on_hover_text(&help);
         button.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, enabled, &help));
         button.clicked()
     };
@@ -230,8 +234,7 @@ fn buttons_ui(
 
 /// A small button with a triangle, which the font has not.
 fn arrow_ui(ui: &mut Ui, help: &str, up: bool, enabled: bool) -> bool {
-    let size = Vec2::new(26.0, ui.spacing().interact_size.y - 4.0);
-    let button = ui.add_enabled(enabled, Button::new("").small().min_size(size));
+    let button = ui.add_enabled(enabled, Button::new("").small().min_size(SMALL));
     button.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, enabled, help));
     let (middle, height) = (button.rect.center(), if up { -3.0 } else { 3.0 });
     let corners = [(-4.5, -height), (4.5, -height), (0.0, height)];
@@ -279,6 +282,9 @@ pub(super) fn side_ui(app: &mut App, ui: &mut Ui) {
             (true, None) => "Measuring the speed".to_owned(),
             (false, _) if app.batch.left_over => "From the last time the program ran".to_owned(),
             (false, _) if counts.waiting == 0 => "Nothing waits".to_owned(),
+            (false, _) if counts.waiting == all => {
+                "Ready to start; the list stays when you close the window".to_owned()
+            }
             (false, _) => "Paused: nothing is lost, not even when you close the window".to_owned(),
         };
         ui.label(theme::quiet(text));
@@ -309,16 +315,17 @@ fn tidy_ui(app: &App, ui: &mut Ui) {
     let batch = &app.batch;
     let failed = batch.ids(|state| matches!(state, State::Failed { .. }));
     let ended = batch.ids(|state| !matches!(state, State::Waiting | State::Running));
+    if ended.is_empty() {
+        return;
+    }
     ui.horizontal_wrapped(|ui| {
         if !failed.is_empty() && ui.button(format!("Retry {} failed", failed.len())).clicked() {
             batch.order(Order::Retry(failed));
         }
-        if !ended.is_empty()
-            && ui
-                .button("Clear finished")
-                .on_hover_text("Take what is not waiting out of the list; the files stay")
-                .clicked()
-        {
+        let clear = ui
+            .button("Clear finished")
+            .on_hover_text("Take what is not waiting out of the list; the files stay");
+        if clear.clicked() {
             batch.order(Order::Remove(ended));
         }
     });

@@ -39,7 +39,7 @@ pub(super) fn show(app: &mut App, ui: &mut Ui) {
         } else {
             welcome_ui(app, ui);
         }
-        drop_hint_ui(ui);
+        drop_hint_ui(app, ui);
     });
     keys_ui(app, ui);
 }
@@ -128,6 +128,7 @@ fn status_ui(app: &App, ui: &mut Ui) {
         let text = match device {
             Some(device) => format!("Running on {device}"),
             None if app.opening.is_some() => "Opening…".to_owned(),
+            None if app.batch.works => "The queue is at work.".to_owned(),
             None => "Ready. Nothing leaves this computer.".to_owned(),
         };
         let text = if app.running.is_none() { text.replace("Running", "Ran") } else { text };
@@ -229,10 +230,12 @@ fn rounded_outline(rect: egui::Rect) -> Vec<egui::Pos2> {
 }
 
 /// While a file hangs over the window.
-fn drop_hint_ui(ui: &Ui) {
-    if ui.input(|input| input.raw.hovered_files.is_empty()) {
-        return;
-    }
+fn drop_hint_ui(app: &App, ui: &Ui) {
+    let text = match ui.input(|input| input.raw.hovered_files.len()) {
+        0 => return,
+        1 if !app.batch.shown => "Drop to open",
+        _ => "Drop to add to the queue",
+    };
     let rect = ui.ctx().content_rect();
     let painter = ui
         .ctx()
@@ -243,7 +246,7 @@ fn drop_hint_ui(ui: &Ui) {
     painter.text(
         rect.center(),
         Align2::CENTER_CENTER,
-        "Drop to open",
+        text,
         egui::FontId::proportional(26.0),
         Color32::WHITE,
     );

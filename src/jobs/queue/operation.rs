@@ -137,6 +137,12 @@ impl Operation {
         }
     }
 
+    /// The file of its mask, if it has one for all photos.
+    #[must_use]
+    pub fn mask(&self) -> Option<&Path> {
+        self.marks()?.mask.as_deref()
+    }
+
     const fn marks(&self) -> Option<&Marks> {
         match self {
             Self::Upscale { .. } => None,
@@ -155,8 +161,7 @@ impl Operation {
             Self::Mend { model, .. } if model == AUTO => Model::mending(),
             _ => Some(Model::find(self.model())?),
         };
-        let mask = self.marks().and_then(|marks| marks.mask.as_deref());
-        let mask = mask.map(mask::open).transpose()?;
+        let mask = self.mask().map(mask::open).transpose()?;
         let words = serde_json::to_vec(self).map_err(|error| Error::Setting(error.to_string()))?;
         let mut recipe = Sha256::new_with_prefix(words);
         recipe.update(model.as_ref().map_or(&[][..], Model::bytes));

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     jobs::Busy,
+    mask::sidecar,
     restore::Progress,
 };
 
@@ -122,6 +123,7 @@ impl Worker {
             };
             match Queue::open(&folder) {
                 Ok(queue) => {
+                    forget_masks(&folder, &queue);
                     // A list that was worked off to its end is history.
                     let unchecked = queue.next().is_some();
                     let (works, any, tell) = (false, false, &tell);
@@ -159,6 +161,22 @@ impl Drop for Worker {
         self.orders = None;
         if let Some(thread) = self.thread.take() {
             let _ended = thread.join();
+        }
+    }
+}
+
+/// Removes the masks that a window kept beside the queue for jobs that are no longer in it.
+fn forget_masks(folder: &Path, queue: &Queue) {
+    let used: HashSet<&Path> =
+        queue.items().iter().filter_map(|item| item.job.operation.mask()).collect();
+    let ending = sidecar::path_for(Path::new("")).to_string_lossy().into_owned();
+    for file in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = file.path();
+        if path.to_string_lossy().ends_with(&ending)
+            && !used.contains(&*path)
+            && let Err(error) = std::fs::remove_file(&path)
+        {
+            log::warn!("{} cannot be removed: {error}", path.display());
         }
     }
 }
