@@ -375,6 +375,32 @@ fn a_run_that_stopped_is_not_begun_anew_by_mistake() {
     assert_eq!(contents(&out).len(), 4);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_run_that_is_told_to_stop_says_how_far_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    photos(folder.path(), 6);
+    let out = folder.path().join("out");
+    let mut command = batch(&[folder.path()], &out, &["-r", "--json", "--tile", "64"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut events = Vec::new();
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        if events.is_empty() {
+            let stop = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+            assert!(stop.unwrap().success());
+        }
+        events.push(event);
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    let last = events.last().unwrap();
+    let count = |key: &str| last[key].as_u64().unwrap();
+    assert!(count("waiting") > 0 && count("waiting") + count("done") == 6, "{last}");
+    assert!(contents(&out).keys().all(|name| !name.starts_with('.')), "no half file is left");
+    assert!(run(&[folder.path()], &out, &["-r", "--resume"]).status.success());
+    assert_eq!(contents(&out).len(), 6);
+}
+
 #[test]
 fn one_mask_mends_many_photos_and_folders_are_cleaned() {
     let folder = tempfile::tempdir().unwrap();

@@ -10,7 +10,7 @@ use egui::{Context, TextureHandle};
 use image::{GrayImage, RgbaImage};
 use tempfile::TempDir;
 
-use super::{Answer, App, Command, Task};
+use super::{Answer, App, Command, Task, theme};
 use crate::{
     error::{Error, Result},
     jobs::{
@@ -31,10 +31,10 @@ use crate::{
 };
 
 /// Side of a thumbnail in pixels.
-const THUMBNAIL: u32 = 96;
+const THUMBNAIL: u32 = 256;
 
 /// Thumbnails that are kept; beyond that, those out of view go.
-const MOST_THUMBNAILS: usize = 400;
+const MOST_THUMBNAILS: usize = 200;
 
 /// What is done with photos that come into the queue.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,10 +75,10 @@ pub(super) struct Batch {
     /// The first list has come.
     greeted: bool,
     pub what: What,
-    /// `None` for files that have none.
-    thumbnails: HashMap<PathBuf, Option<TextureHandle>>,
+    /// Photos with what is marked on them; `None` for files that have none.
+    thumbnails: HashMap<(PathBuf, Marks), Option<TextureHandle>>,
     /// The thumbnail that is being made.
-    asked: Option<(JobHandle, PathBuf)>,
+    asked: Option<(JobHandle, (PathBuf, Marks))>,
 }
 
 impl Batch {
@@ -123,45 +123,47 @@ impl Batch {
         self.items.iter().filter(|item| fits(&item.state)).map(|item| item.id).collect()
     }
 
-    /// A file's thumbnail, if it is there; if not, it is asked for.
-    pub fn thumbnail(&mut self, workers: &mut Workers, path: &Path) -> Option<TextureHandle> {
-        if let Some(thumbnail) = self.thumbnails.get(path) {
+    /// A photo's thumbnail with what is marked on it, if it is there; if not, it is asked for.
+    pub fn thumbnail(&mut self, workers: &mut Workers, item: &Item) -> Option<TextureHandle> {
+        let path = item.job.source.clone();
+        let marks = item.job.operation.marks().cloned().unwrap_or_default();
+        let key = (path.clone(), marks.clone());
+        if let Some(thumbnail) = self.thumbnails.get(&key) {
             return thumbnail.clone();
         }
         // One at a time: a photo that the user opens should not wait for a hundred of them.
         if self.asked.is_none() {
-            let handle = workers.submit(Job::Thumbnail(path.to_owned(), THUMBNAIL));
-            self.asked = Some((handle, path.to_owned()));
+            let handle = workers.submit(Job::Thumbnail { path, side: THUMBNAIL, marks });
+            self.asked = Some((handle, key));
         }
         None
     }
 
-    fn keep_thumbnail(&mut self, path: PathBuf, pixels: Option<&RgbaImage>, ctx: &Context) {
-        self.asked = None;
+    fn keep_thumbnail(&mut self, picture: Option<(&RgbaImage, Option<&GrayImage>)>, ctx: &Context) {
+        let Some((_, key)) = self.asked.take() else { return };
         if self.thumbnails.len() >= MOST_THUMBNAILS {
             self.thumbnails.clear();
         }
-        let texture = pixels.map(|pixels| {
+        let texture = picture.map(|(pixels, marks)| {
+            let pixels = theme::marked(pixels.clone(), marks);
             let size = [pixels.width() as usize, pixels.height() as usize];
-            let image = egui::ColorImage::from_rgba_premultiplied(size, pixels);
+            let image = egui::ColorImage::from_rgba_premultiplied(size, &pixels);
             ctx.load_texture("thumbnail", image, egui::TextureOptions::LINEAR)
         });
-        self.thumbnails.insert(path, texture);
+        self.thumbnails.insert(key, texture);
     }
 
     /// Takes what belongs to the queue of the events of the other workers.
     pub fn receives(&mut self, event: &Event, ctx: &Context) -> bool {
-        let Some((_, path)) = self.asked.as_ref().filter(|(handle, _)| handle.id == event.id)
-        else {
+        if self.asked.as_ref().is_none_or(|(handle, _)| handle.id != event.id) {
             return false;
-        };
-        let path = path.clone();
+        }
         match &event.kind {
-            EventKind::Finished(Outcome::Thumbnail { pixels, .. }) => {
-                self.keep_thumbnail(path, Some(pixels), ctx);
+            EventKind::Finished(Outcome::Thumbnail { pixels, marks }) => {
+                self.keep_thumbnail(Some((pixels, marks.as_ref())), ctx);
             }
             // Why a photo cannot be read stands in its row when its turn has come.
-            EventKind::Failed(_) => self.keep_thumbnail(path, None, ctx),
+            EventKind::Failed(_) => self.keep_thumbnail(None, ctx),
             _ => {}
         }
         true

@@ -47,6 +47,8 @@ use crate::{
 
 pub mod queue;
 
+use queue::operation::Marks;
+
 /// Names one submitted job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct JobId(u64);
@@ -65,8 +67,15 @@ pub enum Job {
     },
     /// Take a picture that comes as pixels, from the clipboard.
     OpenPixels(DynamicImage),
-    /// Read a picture and make it so small that no side has more than so many pixels.
-    Thumbnail(PathBuf, u32),
+    /// Read a picture and make it small.
+    Thumbnail {
+        /// The picture's file.
+        path: PathBuf,
+        /// No side has more pixels than this.
+        side: u32,
+        /// What is marked on it.
+        marks: Marks,
+    },
     /// Ask the drivers for the names of what networks can run on.
     ListDevices,
     /// Ask which models there are.
@@ -213,10 +222,10 @@ pub enum Outcome {
     },
     /// A small version of a picture, to be shown.
     Thumbnail {
-        /// The picture's file.
-        path: PathBuf,
         /// Colours multiplied by their alpha.
         pixels: RgbaImage,
+        /// What is marked on it, of about the same size.
+        marks: Option<GrayImage>,
     },
     /// The mask is kept.
     MaskKept,
@@ -467,9 +476,11 @@ impl Reporter<'_> {
                 let kept = sidecar::load(&path, picture.size());
                 Ok(opened(picture, kept))
             }
-            Job::Thumbnail(path, side) => {
-                let small = Picture::open(&path)?.pixels.thumbnail(side, side);
-                Ok(Outcome::Thumbnail { path, pixels: premultiplied(&small) })
+            Job::Thumbnail { path, side, marks } => {
+                let picture = Picture::open(&path)?;
+                let pixels = premultiplied(&picture.pixels.thumbnail(side, side));
+                let marks = marks.small(picture.size(), side)?;
+                Ok(Outcome::Thumbnail { pixels, marks })
             }
             Job::OpenBytes { name, bytes } => Ok(opened(Picture::from_bytes(bytes, &name)?, None)),
             Job::OpenPixels(pixels) => Ok(opened(Picture::from_pixels("pasted", pixels), None)),

@@ -79,7 +79,7 @@ pub fn grown_within(mask: &GrayImage, area: Rect, pixels: f32) -> GrayImage {
 }
 
 /// Where a mask that was made for one photo lies on another of a different size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Anchor {
     /// As far from the left and top as on its own photo.

@@ -122,7 +122,7 @@ fn row_ui(app: &mut App, ui: &mut Ui, item: &Item, place: (usize, usize), wish: 
 
 fn thumbnail_ui(app: &mut App, ui: &mut Ui, item: &Item) {
     let rect = Rect::from_min_size(ui.max_rect().min, Vec2::splat(ROW - 12.0));
-    let texture = app.batch.thumbnail(&mut app.workers, &item.job.source);
+    let texture = app.batch.thumbnail(&mut app.workers, item);
     match texture {
         Some(texture) => {
             let size = texture.size_vec2();
@@ -130,6 +130,10 @@ fn thumbnail_ui(app: &mut App, ui: &mut Ui, item: &Item) {
             let shown = Rect::from_center_size(rect.center(), size * scale);
             let whole = Rect::from_min_max(egui::pos2(0.0, 0.0), egui::pos2(1.0, 1.0));
             ui.painter().image(texture.id(), shown, whole, Color32::WHITE);
+            // Large enough to see whether marks lie where they should.
+            ui.interact(rect, ui.scope_id().with("thumbnail"), Sense::hover()).on_hover_ui(|ui| {
+                ui.image((texture.id(), size));
+            });
         }
         None => {
             let fill = ui.visuals().faint_bg_color;

@@ -376,7 +376,7 @@ impl Queue {
     /// # Errors
     /// See [`Self::add`].
     pub fn retry(&mut self, id: u64) -> Result<()> {
-        self.become_(id, State::Waiting)
+        self.settle_as(id, State::Waiting)
     }
 
     /// Takes a job out of the queue; its result stays.
@@ -471,7 +471,7 @@ impl Queue {
     /// See [`Self::add`].
     pub fn begin(&mut self, id: u64) -> Result<Option<Task>> {
         let Some(job) = self.item(id).map(|item| item.job.clone()) else { return Ok(None) };
-        self.become_(id, State::Running)?;
+        self.settle_as(id, State::Running)?;
         let photos = match job.on_conflict {
             OnConflict::Overwrite => {
                 self.items.iter().filter_map(|item| item.job.source.canonicalize().ok()).collect()
@@ -505,7 +505,7 @@ impl Queue {
             }
             Err(Error::Cancelled) => {
                 match self.item(id) {
-                    Some(_) => self.become_(id, State::Waiting)?,
+                    Some(_) => self.settle_as(id, State::Waiting)?,
                     None => self.forget_tiles(id),
                 }
                 return Err(Error::Cancelled);
@@ -516,7 +516,7 @@ impl Queue {
             }
             Err(error) => (State::Failed { reason: error.sentence() }, None),
         };
-        self.become_(id, state)?;
+        self.settle_as(id, state)?;
         self.forget_tiles(id);
         Ok(made)
     }
@@ -534,7 +534,7 @@ impl Queue {
         Ok(())
     }
 
-    fn become_(&mut self, id: u64, state: State) -> Result<()> {
+    fn settle_as(&mut self, id: u64, state: State) -> Result<()> {
         self.write(&[Record::Became { id, state: state.clone() }])?;
         if let Some(item) = self.items.iter_mut().find(|item| item.id == id) {
             item.state = state;

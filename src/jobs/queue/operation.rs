@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use image::GrayImage;
+use image::{DynamicImage, GrayImage};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -73,7 +73,7 @@ pub enum Operation {
 }
 
 /// A mask for one photo or many.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Marks {
     /// The mask's file; `None` for the one that is kept beside each photo.
     #[serde(default, with = "paths::option")]
@@ -81,6 +81,27 @@ pub struct Marks {
     /// Where it lies on a photo of another size.
     #[serde(default)]
     pub anchor: Option<Anchor>,
+}
+
+impl Marks {
+    /// The mask where it lies on a photo of this size.
+    fn laid(&self, mask: &GrayImage, size: (u32, u32)) -> GrayImage {
+        match self.anchor {
+            Some(anchor) if mask.dimensions() != size => placed(mask, size, anchor),
+            _ => mask.clone(),
+        }
+    }
+
+    /// The mask for all photos, if there is one, where it lies on a photo of this size, made so
+    /// small that no side has more than so many pixels.
+    ///
+    /// # Errors
+    /// As [`mask::open`].
+    pub fn small(&self, size: (u32, u32), side: u32) -> Result<Option<GrayImage>> {
+        let Some(file) = &self.mask else { return Ok(None) };
+        let laid = DynamicImage::from(self.laid(&mask::open(file)?, size));
+        Ok(Some(laid.thumbnail(side, side).into_luma8()))
+    }
 }
 
 /// What was done, in numbers.
@@ -143,7 +164,9 @@ impl Operation {
         self.marks()?.mask.as_deref()
     }
 
-    const fn marks(&self) -> Option<&Marks> {
+    /// Where it takes place, if not all over.
+    #[must_use]
+    pub const fn marks(&self) -> Option<&Marks> {
         match self {
             Self::Upscale { .. } => None,
             Self::Mend { marks, .. } | Self::Repaint { marks, .. } => Some(marks),
@@ -293,14 +316,7 @@ impl Loaded {
 
     /// The mask where it lies on this photo.
     fn placed(&self, picture: &Picture) -> Option<GrayImage> {
-        let mask = self.mask.as_ref()?;
-        let anchor = self.operation.marks().and_then(|marks| marks.anchor);
-        Some(match anchor {
-            Some(anchor) if mask.dimensions() != picture.size() => {
-                placed(mask, picture.size(), anchor)
-            }
-            _ => mask.clone(),
-        })
+        Some(self.operation.marks()?.laid(self.mask.as_ref()?, picture.size()))
     }
 
     /// What is to be filled: by the mask, or by what is kept beside the photo.
