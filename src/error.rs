@@ -216,6 +216,38 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// Results of many photos need a folder.
+    #[error("many photos need a folder for their results: {}", shown(path))]
+    NoOutputFolder {
+        /// The first of the photos.
+        path: PathBuf,
+    },
+
+    /// A folder was expected and the path is a file.
+    #[error("a file was given where a folder is needed: {}", shown(path))]
+    NotAFolder {
+        /// The path.
+        path: PathBuf,
+    },
+
+    /// An earlier run into the same folder did not come to its end.
+    #[error("an earlier run stopped when {done} of {of} photos were done: {}", shown(path))]
+    Unfinished {
+        /// What remembers it.
+        path: PathBuf,
+        /// Photos that are done.
+        done: usize,
+        /// All of its photos.
+        of: usize,
+    },
+
+    /// Of many photos, some could not be done; each was named.
+    #[error("{words}")]
+    SomeFailed {
+        /// How many were done and how many not.
+        words: String,
+    },
+
     /// Two pictures that belong together do not match.
     #[error("{reason}: {}", shown(path))]
     Mismatch {
@@ -276,6 +308,12 @@ impl Error {
             Self::BadTile { .. } => "choose another model or device".into(),
             Self::Setting(_) => "see --help for the values that fit".into(),
             Self::NoPictures { .. } => "name a folder that holds pictures".into(),
+            Self::NoOutputFolder { .. } => "name one with -o".into(),
+            Self::NotAFolder { .. } => "choose another name with -o".into(),
+            Self::Unfinished { .. } => {
+                "go on with --resume, or remove that folder to begin anew".into()
+            }
+            Self::SomeFailed { .. } => "the reasons stand above; --resume tries them again".into(),
             Self::Mismatch { .. } => "name the folder that belongs to these pictures".into(),
             Self::Window(_) => {
                 "the command line needs no graphics driver: pixmend upscale PHOTO".into()

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use pixmend::{app, cli, settings::Settings};
+use pixmend::{app, cli, jobs::queue, settings::Settings};
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
@@ -15,8 +15,11 @@ fn main() -> ExitCode {
         quiet_drivers();
         return cli::run(command);
     }
-    let opened =
-        app::run(app::Setup { photo: arguments.photo, settings: Settings::default_path() });
+    let opened = app::run(app::Setup {
+        photo: arguments.photo,
+        settings: Settings::default_path(),
+        queue: queue::user_folder(),
+    });
     match opened {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::{self, Write as _},
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,21 @@ pub struct Settings {
     pub dark: bool,
     /// Sharp pixels instead of smooth ones when zoomed in.
     pub sharp_pixels: bool,
+    /// For the window's queue.
+    pub queue: QueueSettings,
+}
+
+/// Where results of the window's queue go.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct QueueSettings {
+    /// The folder for them; `None` for that of each photo.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<PathBuf>,
+    /// Their name, as a template; empty for the usual.
+    pub name: String,
+    /// Leave a photo out whose result is there, instead of numbering the new one.
+    pub skips: bool,
 }
 
 impl Default for Settings {
@@ -40,6 +56,7 @@ impl Default for Settings {
             device: "auto".to_owned(),
             dark: true,
             sharp_pixels: false,
+            queue: QueueSettings::default(),
         }
     }
 }
@@ -129,6 +146,18 @@ pub fn write(path: &Path, bytes: &[u8], existing: Existing) -> Result<PathBuf> {
     pending.finish(existing)
 }
 
+/// How the names of all temporary files begin.
+pub const TEMPORARY: &str = ".pixmend-";
+
+/// Names this run of the program: its temporary files bear it, so that those of a run that was
+/// killed can be told from those of one that still works in the same folder.
+#[must_use]
+pub fn session() -> &'static str {
+    static SESSION: LazyLock<String> =
+        LazyLock::new(|| std::iter::repeat_with(fastrand::alphanumeric).take(8).collect());
+    &SESSION
+}
+
 /// A file under construction: a temporary file in the folder of its final
 /// name. It is removed when dropped, so that an error, a cancel or a panic
 /// leaves nothing behind; the final name appears only by [`Self::finish`].
@@ -155,7 +184,8 @@ impl PendingFile {
             _ => Path::new("."),
         };
         let mut builder = tempfile::Builder::new();
-        builder.prefix(".pixmend-").suffix(".part");
+        let prefix = format!("{TEMPORARY}{}-", session());
+        builder.prefix(&prefix).suffix(".part");
         // Temporary files are private by default; a finished photo is not.
         #[cfg(unix)]
         {
@@ -181,9 +211,22 @@ impl PendingFile {
     /// [`Error::Exists`], [`Error::DiskFull`] or [`Error::Write`]; the
     /// temporary file is gone then.
     pub fn finish(self, existing: Existing) -> Result<PathBuf> {
+        self.finish_telling(existing, &mut |_, _| Ok(()))
+    }
+
+    /// As [`Self::finish`]; `before` gets the complete file and the name that is tried next.
+    ///
+    /// # Errors
+    /// As [`Self::finish`], and what `before` returns.
+    pub fn finish_telling(
+        self,
+        existing: Existing,
+        before: &mut dyn FnMut(&Path, &Path) -> Result<()>,
+    ) -> Result<PathBuf> {
         let Self { temporary, target } = self;
         temporary.as_file().sync_all().map_err(|error| Error::write(&target, error))?;
         if existing == Existing::Replace {
+            before(temporary.path(), &target)?;
             // Whoever made the old file has chosen who may read it.
             if let Ok(old) = std::fs::metadata(&target) {
                 let kept = temporary.as_file().set_permissions(old.permissions());
@@ -198,6 +241,12 @@ impl PendingFile {
         let mut number = 0;
         loop {
             let name = numbered(&target, number);
+            // It is free at least now; what takes it in between is found out below.
+            if existing == Existing::Number && name.symlink_metadata().is_ok() {
+                number += 1;
+                continue;
+            }
+            before(temporary.path(), &name)?;
             match temporary.persist_noclobber(&name) {
                 Ok(_) => return Ok(name),
                 Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => {

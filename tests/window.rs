@@ -12,17 +12,19 @@ use pixmend::app::{App, Setup};
 
 use crate::support::{files, picture, write};
 
-fn window(photo: Option<PathBuf>, settings: Option<PathBuf>) -> Harness<'static, App> {
+pub fn window(photo: Option<PathBuf>, settings: Option<PathBuf>) -> Harness<'static, App> {
     // Never the folder of whoever runs the tests.
     pixmend::model::library::keep_in(tempfile::tempdir().unwrap().keep());
+    // Each window has a queue of its own, which is there again when its settings are.
+    let queue = settings.as_ref().map(|path| path.with_file_name("queue"));
     Harness::builder()
         .with_size([1180.0, 760.0])
-        .build_eframe(move |cc| App::new(cc, Setup { photo, settings }).unwrap())
+        .build_eframe(move |cc| App::new(cc, Setup { photo, settings, queue }).unwrap())
 }
 
 /// Frames until something is there.
 #[track_caller]
-fn step_until(
+pub fn step_until(
     harness: &mut Harness<'static, App>,
     what: &str,
     done: impl Fn(&Harness<'static, App>) -> bool,
@@ -35,16 +37,16 @@ fn step_until(
     }
 }
 
-fn shows(harness: &Harness<'_, App>, text: &str) -> bool {
+pub fn shows(harness: &Harness<'_, App>, text: &str) -> bool {
     harness.query_all_by_label_contains(text).next().is_some()
 }
 
 #[track_caller]
-fn wait_for(harness: &mut Harness<'static, App>, text: &str) {
+pub fn wait_for(harness: &mut Harness<'static, App>, text: &str) {
     step_until(harness, &format!("\"{text}\" appears"), |harness| shows(harness, text));
 }
 
-fn click(harness: &mut Harness<'static, App>, button: &str) {
+pub fn click(harness: &mut Harness<'static, App>, button: &str) {
     // What has just appeared finds its place in the next frames.
     harness.step();
     harness.step();
@@ -53,21 +55,21 @@ fn click(harness: &mut Harness<'static, App>, button: &str) {
     harness.step();
 }
 
-fn press(harness: &mut Harness<'static, App>, modifiers: Modifiers, key: Key) {
+pub fn press(harness: &mut Harness<'static, App>, modifiers: Modifiers, key: Key) {
     harness.key_press_modifiers(modifiers, key);
     harness.step();
     harness.step();
 }
 
 /// One pane, and the panel for repairing.
-fn begin_repair(harness: &mut Harness<'static, App>) {
+pub fn begin_repair(harness: &mut Harness<'static, App>) {
     press(harness, Modifiers::NONE, Key::Y);
     press(harness, Modifiers::NONE, Key::Y);
     press(harness, Modifiers::NONE, Key::R);
     wait_for(harness, "Feather");
 }
 
-fn use_cpu(folder: &Path) -> PathBuf {
+pub fn use_cpu(folder: &Path) -> PathBuf {
     // Tests must not depend on what graphics the machine has.
     let path = folder.join("settings.toml");
     let settings = pixmend::settings::Settings { device: "cpu".to_owned(), ..Default::default() };
@@ -88,7 +90,13 @@ impl egui::DroppedFile for Dropped {
 }
 
 fn drop_file(harness: &mut Harness<'static, App>, path: &Path) {
-    harness.input_mut().dropped_files.push(Arc::new(Dropped(path.to_owned())));
+    drop_files(harness, &[path]);
+}
+
+pub fn drop_files(harness: &mut Harness<'static, App>, paths: &[&Path]) {
+    for path in paths {
+        harness.input_mut().dropped_files.push(Arc::new(Dropped((*path).to_owned())));
+    }
     harness.step();
 }
 
@@ -122,7 +130,7 @@ fn from_a_dropped_photo_to_a_saved_result() {
 
 /// Moves the pointer from one place of the canvas to another with a button held; places are
 /// fractions of it.
-fn drag(harness: &mut Harness<'static, App>, from: [f32; 2], to: [f32; 2]) {
+pub fn drag(harness: &mut Harness<'static, App>, from: [f32; 2], to: [f32; 2]) {
     let canvas = harness.get_by_label("Photo, Single").rect();
     let place = |[x, y]: [f32; 2]| canvas.min + canvas.size() * egui::vec2(x, y);
     let button = |pos, pressed| egui::Event::PointerButton {

@@ -16,6 +16,18 @@ pub enum Command {
     OpenSample,
     /// Choose model files of others in a dialog.
     AddModel,
+    /// The list of many photos, or one photo.
+    Queue,
+    /// Choose photos for the queue in a dialog.
+    AddPhotos,
+    /// Choose a folder of photos for the queue in a dialog.
+    AddFolder,
+    /// Choose a folder for the results of the queue in a dialog.
+    ResultsFolder,
+    /// Do with other photos what is set for this one.
+    ManyPhotos,
+    /// Work the queue off, or pause.
+    StartQueue,
     /// Enlarge the photo.
     Upscale,
     /// Enlarge or repair the photo.
@@ -82,11 +94,17 @@ pub enum Command {
 
 impl Command {
     /// All of them.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 41] = [
         Self::Open,
         Self::Paste,
         Self::OpenSample,
         Self::AddModel,
+        Self::Queue,
+        Self::AddPhotos,
+        Self::AddFolder,
+        Self::ResultsFolder,
+        Self::ManyPhotos,
+        Self::StartQueue,
         Self::Upscale,
         Self::SwitchTask,
         Self::Fill,
@@ -128,6 +146,12 @@ impl Command {
             Self::Paste => "Paste",
             Self::OpenSample => "Try the sample photo",
             Self::AddModel => "Add models…",
+            Self::Queue => "Queue",
+            Self::AddPhotos => "Add photos…",
+            Self::AddFolder => "Add a folder…",
+            Self::ResultsFolder => "Folder for results…",
+            Self::ManyPhotos => "Do the same with many…",
+            Self::StartQueue => "Start or pause",
             Self::Upscale => "Upscale the photo",
             Self::SwitchTask => "Upscale or repair",
             Self::Fill => "Fill",
@@ -172,6 +196,12 @@ impl Command {
             Self::AddModel => {
                 "Models of others: .pth, .safetensors or ncnn files (or drop them on the window)"
             }
+            Self::Queue => "Many photos: show the list, or the photo",
+            Self::AddPhotos => "Choose photos for the queue; you can also drop them on the window",
+            Self::AddFolder => "Choose a folder; the photos of the folders in it come along",
+            Self::ResultsFolder => "Choose a folder for the results; the tree of folders is kept",
+            Self::ManyPhotos => "Choose other photos, with which the queue does what is set here",
+            Self::StartQueue => "Work the queue off, or pause it before the next tile",
             Self::Upscale => "Enlarge the photo four times, starting with what you look at",
             Self::SwitchTask => "Switch between enlarging and repairing",
             Self::Fill => "Fill what is marked; nothing else changes",
@@ -221,10 +251,16 @@ impl Command {
             Self::Paste
             | Self::OpenSample
             | Self::AddModel
+            | Self::AddPhotos
+            | Self::AddFolder
+            | Self::ResultsFolder
+            | Self::ManyPhotos
+            | Self::StartQueue
             | Self::Theme
             | Self::Clean
             | Self::Colourise
             | Self::Adopt => vec![],
+            Self::Queue => vec![command(Key::J)],
             Self::SwitchTask => vec![plain(Key::R)],
             Self::Fill => vec![plain(Key::Enter)],
             Self::Undo => vec![command(Key::Z)],
@@ -275,6 +311,9 @@ impl Command {
     pub fn is_enabled(self, app: &App) -> bool {
         match self {
             Self::Open | Self::OpenSample | Self::Theme | Self::Help | Self::Quit => true,
+            Self::Queue | Self::AddPhotos | Self::AddFolder | Self::ResultsFolder => true,
+            Self::ManyPhotos => app.has_photo(),
+            Self::StartQueue => app.batch.counts.waiting > 0,
             Self::AddModel => app.importing.is_none(),
             Self::Paste => false,
             Self::Upscale => app.can_upscale(),

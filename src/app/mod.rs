@@ -23,6 +23,7 @@ use crate::{
     settings::Settings,
 };
 
+mod batch;
 mod command;
 mod panels;
 mod repair;
@@ -33,6 +34,7 @@ mod viewer;
 
 pub use command::Command;
 
+use batch::Batch;
 use repair::{Repair, Tool};
 use steps::{Adopting, Project};
 use toasts::Toasts;
@@ -40,6 +42,9 @@ use viewer::{Marks, Viewer};
 
 /// The picture behind "Try the sample photo".
 const SAMPLE: &[u8] = include_bytes!("../../assets/sample.png");
+
+/// Endings of files that dialogs offer.
+const PHOTOS: [&str; 7] = ["jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp"];
 
 const ICON: &[u8] = include_bytes!("../../assets/icon.png");
 
@@ -53,6 +58,8 @@ pub struct Setup {
     pub photo: Option<PathBuf>,
     /// Where settings are kept; `None` keeps them for this run only.
     pub settings: Option<PathBuf>,
+    /// The folder in which the queue lives; `None` keeps it for this run only.
+    pub queue: Option<PathBuf>,
 }
 
 /// The photo being worked on and what became of it.
@@ -170,6 +177,8 @@ pub struct App {
     viewer: Viewer,
     settings: Settings,
     settings_path: Option<PathBuf>,
+    /// Many photos.
+    batch: Batch,
     toasts: Toasts,
     shows_keys: bool,
     queue: Vec<Command>,
@@ -182,6 +191,8 @@ enum Answer {
     Open(PathBuf),
     SaveAs(PathBuf),
     AddModels(Vec<PathBuf>),
+    AddPhotos(Vec<PathBuf>),
+    ResultsTo(PathBuf),
 }
 
 /// Opens the window and stays until it is closed.
@@ -232,9 +243,11 @@ impl App {
         // Ctrl and + zoom the photo, not the controls.
         ctx.options_mut(|options| options.zoom_with_keyboard = false);
         let wake = ctx.clone();
-        let workers = Workers::start(move || wake.request_repaint());
+        let window = |error: std::io::Error| Error::Window(error.to_string());
+        let workers = Workers::start(move || wake.request_repaint()).map_err(window)?;
         let mut app = Self {
-            workers: workers.map_err(|error| Error::Window(error.to_string()))?,
+            batch: Batch::new(setup.queue, &workers, &ctx).map_err(window)?,
+            workers,
             document: None,
             opening: None,
             adopting: None,
@@ -425,6 +438,12 @@ impl App {
             // Arrives as an event with the picture.
             Command::Paste => {}
             Command::AddModel => self.ask_which_models(ctx),
+            Command::Queue
+            | Command::AddPhotos
+            | Command::AddFolder
+            | Command::ManyPhotos
+            | Command::ResultsFolder
+            | Command::StartQueue => self.perform_batch(command, ctx),
             Command::OpenSample => {
                 self.begin_opening(Job::OpenBytes { name: "sample.png".to_owned(), bytes: SAMPLE });
             }
@@ -753,10 +772,9 @@ impl App {
     }
 
     fn ask_what_to_open(&self, ctx: &Context) {
-        let endings: Vec<&str> = vec!["jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp"];
         let dialog = rfd::AsyncFileDialog::new()
             .set_title("Open a photo")
-            .add_filter("Photos", &endings)
+            .add_filter("Photos", &PHOTOS)
             .pick_file();
         self.ask(ctx, async { Some(Answer::Open(dialog.await?.path().to_owned())) });
     }
@@ -796,12 +814,20 @@ impl App {
                 Answer::Open(path) => self.open(path),
                 Answer::SaveAs(path) => self.save(path),
                 Answer::AddModels(paths) => self.import(paths),
+                Answer::AddPhotos(paths) => self.add_photos(paths),
+                Answer::ResultsTo(folder) => {
+                    self.settings.queue.folder = Some(folder);
+                    self.keep_settings();
+                }
             }
         }
         let events: Vec<Event> = self.workers.events().collect();
         for event in events {
-            self.receive_event(event, ctx);
+            if !self.batch.receives(&event, ctx) {
+                self.receive_event(event, ctx);
+            }
         }
+        self.receive_batch(ctx);
     }
 
     fn receive_event(&mut self, event: Event, ctx: &Context) {
@@ -1018,7 +1044,9 @@ impl App {
             (if dropped.is_empty() { Vec::from_iter(path) } else { dropped }, pasted)
         });
         let is_models = |path: &PathBuf| library::is_model_file(path) || path.is_dir();
-        if dropped.first().is_some_and(is_models) {
+        if self.are_for_queue(&dropped) {
+            self.add_photos(dropped);
+        } else if dropped.first().is_some_and(is_models) {
             self.import(dropped);
         } else if let Some(path) = dropped.into_iter().next() {
             self.open(path);

@@ -135,6 +135,24 @@ pub fn section(ui: &mut Ui, title: &str) {
     ui.label(RichText::new(title).small().strong().color(ui.visuals().weak_text_color()));
 }
 
+/// A small picture, its colours multiplied by their alpha, with the colour of marks over what is
+/// marked: thin ones too.
+#[must_use]
+pub fn marked(mut pixels: image::RgbaImage, marks: Option<&image::GrayImage>) -> image::RgbaImage {
+    let Some(marks) = marks.filter(|marks| marks.dimensions() == pixels.dimensions()) else {
+        return pixels;
+    };
+    for (pixel, mark) in pixels.pixels_mut().zip(marks.pixels()) {
+        let share = (f32::from(mark.0[0]) / 64.0).min(1.0);
+        let [.., alpha] = MARKED;
+        for (value, colour) in pixel.0.iter_mut().zip(MARKED) {
+            let below = f32::from(*value) * (1.0 - alpha * share);
+            *value = (below + 255.0 * colour * share).min(255.0) as u8;
+        }
+    }
+    pixels
+}
+
 /// Text that explains and may be overlooked.
 #[must_use]
 pub fn quiet(text: impl Into<String>) -> RichText {

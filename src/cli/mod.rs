@@ -18,6 +18,7 @@ use crate::{
     restore::tiled::panic_text,
 };
 
+mod batch;
 mod compare;
 mod degrade;
 mod devices;
@@ -46,7 +47,7 @@ pub struct Arguments {
 /// Commands of the command line.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Enlarge a photo
+    /// Enlarge photos
     Upscale(upscale::Arguments),
     /// Fill what a mask marks: watermarks, scratches, folds, tears, objects
     Mend(mend::Arguments),

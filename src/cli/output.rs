@@ -14,25 +14,25 @@ use serde::Serialize;
 
 use super::{interrupted, print_json, tell};
 use crate::{
-    device::Chosen,
     error::{Error, Result},
-    picture::{Format, Metadata, Picture, PictureWriter, formats::Header},
-    restore::{Monitor, Patch, Progress, Start, strips::Strips},
+    picture::{Format, Picture},
+    restore::{Monitor, Patch, Progress, Start, file::ResultFile},
     settings::Existing,
 };
 
 /// Where a result goes.
 #[derive(Debug, clap::Args)]
 pub struct Destination {
-    /// Result; the ending names its format [default: beside IN, named after what was done]
+    /// Result; the ending names its format [default: beside IN, named after what was done]. For
+    /// many photos, the folder for their results
     #[arg(short, long, value_name = "OUT")]
-    output: Option<PathBuf>,
+    pub(super) output: Option<PathBuf>,
     /// Replace the result if it exists
     #[arg(long)]
-    overwrite: bool,
-    /// Print one JSON object about what was done
+    pub(super) overwrite: bool,
+    /// Print one JSON object about what was done; for many photos, one for each thing that happens
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// A result that can be written, as far as that is known beforehand.
@@ -96,14 +96,13 @@ impl Target {
         sentence: impl FnOnce(&R) -> String,
     ) -> Result<()> {
         let mut monitor = ToFile {
-            path: &self.path,
-            metadata: picture.metadata.clone(),
+            file: ResultFile::new(self.path, picture.metadata.clone()),
             bar: bar(self.json),
             interrupted: interrupted(),
-            parts: None,
         };
         let receipt = run(&mut monitor)?;
-        let output = monitor.finish(self.existing)?;
+        monitor.bar.finish_and_clear();
+        let output = monitor.file.finish(self.existing, &mut |_, _| Ok(()))?;
         for loss in self.format.losses(picture.pixels.color(), &picture.metadata) {
             tell(&format!("note: {loss}"));
         }
@@ -119,15 +118,6 @@ impl Target {
     }
 }
 
-/// A device by its name; what there is to know about it is told.
-pub(super) fn chosen(name: &str) -> Result<Chosen> {
-    let device = Chosen::by_name(name)?;
-    if let Some(note) = device.note() {
-        tell(&format!("note: {note}"));
-    }
-    Ok(device)
-}
-
 /// Whether two paths are one file, through links too.
 pub(super) fn same_file(a: &Path, b: &Path) -> bool {
     match (a.canonicalize(), b.canonicalize()) {
@@ -136,7 +126,8 @@ pub(super) fn same_file(a: &Path, b: &Path) -> bool {
     }
 }
 
-fn bar(hidden: bool) -> ProgressBar {
+/// A bar on a terminal.
+pub(super) fn bar(hidden: bool) -> ProgressBar {
     if hidden || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
@@ -146,44 +137,29 @@ fn bar(hidden: bool) -> ProgressBar {
     )
 }
 
+/// Moves a bar.
+pub(super) fn set_length(bar: &ProgressBar, progress: Progress) {
+    bar.set_length(progress.total);
+    bar.set_position(progress.done);
+}
+
 /// Writes the result while it comes, and shows how far it is.
-struct ToFile<'a> {
-    path: &'a Path,
-    metadata: Metadata,
+struct ToFile {
+    file: ResultFile,
     bar: ProgressBar,
     interrupted: Arc<AtomicBool>,
-    parts: Option<(PictureWriter, Strips)>,
 }
 
-impl ToFile<'_> {
-    fn finish(self, existing: Existing) -> Result<PathBuf> {
-        self.bar.finish_and_clear();
-        match self.parts {
-            Some((writer, _)) => writer.finish(existing),
-            None => Err(Error::Cancelled),
-        }
-    }
-}
-
-impl Monitor for ToFile<'_> {
+impl Monitor for ToFile {
     fn start(&mut self, start: &Start) -> Result<()> {
-        let header = Header {
-            width: start.size.0,
-            height: start.size.1,
-            color: start.color,
-            metadata: std::mem::take(&mut self.metadata),
-        };
-        let writer = PictureWriter::create(self.path, header)?;
-        self.parts = Some((writer, Strips::new(start.size.0, start.color)));
-        Ok(())
+        self.file.start(start)
     }
 
     fn progress(&mut self, progress: Progress) -> Result<()> {
         if self.interrupted.load(Ordering::Relaxed) {
             return Err(Error::Cancelled);
         }
-        self.bar.set_length(progress.total);
-        self.bar.set_position(progress.done);
+        set_length(&self.bar, progress);
         let left = progress.remaining.map_or_else(
             || "measuring".to_owned(),
             |left| format!("{} left", indicatif::HumanDuration(left)),
@@ -198,12 +174,7 @@ impl Monitor for ToFile<'_> {
     }
 
     fn patch(&mut self, patch: Patch) -> Result<()> {
-        if let Some((writer, strips)) = &mut self.parts
-            && let Some(rows) = strips.push(patch)
-        {
-            writer.push(rows)?;
-        }
-        Ok(())
+        self.file.push(patch)
     }
 
     fn note(&mut self, note: &str) {
@@ -212,7 +183,7 @@ impl Monitor for ToFile<'_> {
 }
 
 /// The most memory this process has had, in bytes, where the system tells.
-fn peak_memory() -> Option<u64> {
+pub(super) fn peak_memory() -> Option<u64> {
     #[cfg(unix)]
     {
         use nix::sys::resource::{UsageWho, getrusage};

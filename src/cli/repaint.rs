@@ -3,27 +3,23 @@
 use std::path::PathBuf;
 
 use super::{
-    mend::{COMPRESSED, open_mask},
-    output::{Destination, chosen},
-    tell,
+    batch::{self, Batch, lasting},
+    output::Destination,
 };
 use crate::{
-    error::Result,
-    model::Model,
-    picture::Picture,
-    restore::{
-        colour::colour,
-        repaint::{RepaintOptions, repaint},
-    },
+    error::{Error, Result},
+    jobs::queue::operation::{Marks, Operation},
+    mask::Anchor,
+    restore::repaint::RepaintOptions,
     settings::{CLEANING_MODEL, COLOURING_MODEL},
 };
 
 /// Arguments of both.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Photo: JPEG, PNG, WebP, TIFF or BMP
-    #[arg(value_name = "IN")]
-    input: PathBuf,
+    /// Photo: JPEG, PNG, WebP, TIFF or BMP; or many photos, and folders of them
+    #[arg(value_name = "IN", required = true)]
+    inputs: Vec<PathBuf>,
     #[command(flatten)]
     destination: Destination,
     /// How much of the network's answer is taken, 0 to 1
@@ -32,6 +28,9 @@ pub struct Arguments {
     /// Picture of the photo's size: only what is not black in it changes
     #[arg(long, value_name = "MASK")]
     mask: Option<PathBuf>,
+    /// Where the mask lies on a photo of another size than its own
+    #[arg(long, value_name = "PLACE", value_parser = Anchor::NAMED.map(|(name, _)| name))]
+    anchor: Option<String>,
     /// Name of a shipped model, or a model file [default: clean or colour]
     #[arg(long, value_name = "NAME|FILE")]
     model: Option<String>,
@@ -41,6 +40,8 @@ pub struct Arguments {
     /// Side of a tile in pixels of the photo, for cleaning [default: what suits the device]
     #[arg(long, value_name = "N")]
     tile: Option<u32>,
+    #[command(flatten)]
+    batch: Batch,
 }
 
 /// What is done.
@@ -51,31 +52,26 @@ pub(super) enum Job {
 }
 
 pub(super) fn run(arguments: &Arguments, job: Job) -> Result<()> {
-    let (usual, done) = match job {
-        Job::Clean => (CLEANING_MODEL, "clean"),
-        Job::Colour => (COLOURING_MODEL, "colour"),
+    let usual = match job {
+        Job::Clean => CLEANING_MODEL,
+        Job::Colour => COLOURING_MODEL,
     };
-    let model = Model::find(arguments.model.as_deref().unwrap_or(usual))?;
-    let picture = Picture::open(&arguments.input)?;
-    let mask = arguments.mask.as_deref().map(open_mask).transpose()?;
-    let options = RepaintOptions { strength: arguments.strength, tile: arguments.tile };
-    let default = match mask {
-        Some(_) => picture.default_output_kept(done),
-        None => picture.default_output(done),
+    let Arguments { inputs, destination, batch, strength, tile, .. } = arguments;
+    let model = lasting(arguments.model.as_deref().unwrap_or(usual));
+    let mask = arguments.mask.as_deref().map(std::path::absolute).transpose();
+    let marks = Marks {
+        mask: mask.map_err(|error| Error::Setting(error.to_string()))?,
+        anchor: arguments.anchor.as_deref().and_then(Anchor::named),
     };
-    let target = arguments.destination.target(&arguments.input, default, picture.size())?;
-    if mask.is_some() && target.is_lossy() {
-        tell(COMPRESSED);
-    }
-    let device = chosen(&arguments.device)?;
-    target.fill(
-        &picture,
-        |monitor| match job {
-            Job::Clean => repaint(&picture, mask.as_ref(), &model, &device, options, monitor),
-            Job::Colour => {
-                colour(&picture, mask.as_ref(), &model, &device, options.strength, monitor)
-            }
+    let device = arguments.device.clone();
+    let operation = match job {
+        Job::Clean => Operation::Clean {
+            model,
+            device,
+            marks,
+            options: RepaintOptions { strength: *strength, tile: *tile },
         },
-        |receipt| format!("by {}, {:.1} s on {}", receipt.model, receipt.seconds, receipt.device),
-    )
+        Job::Colour => Operation::Colour { model, device, marks, strength: *strength },
+    };
+    batch::run(inputs, destination, batch, &operation)
 }

@@ -2,21 +2,21 @@
 
 use std::path::PathBuf;
 
-use super::output::{Destination, chosen};
+use super::{
+    batch::{self, Batch, lasting},
+    output::Destination,
+};
 use crate::{
-    error::Result,
-    model::Model,
-    picture::Picture,
-    restore::{self, UpscaleOptions},
+    error::Result, jobs::queue::operation::Operation, model::Model, restore::UpscaleOptions,
     settings::DEFAULT_MODEL,
 };
 
 /// Arguments of `pixmend upscale`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Photo to enlarge: JPEG, PNG, WebP, TIFF or BMP
-    #[arg(value_name = "IN")]
-    input: PathBuf,
+    /// Photo to enlarge: JPEG, PNG, WebP, TIFF or BMP; or many photos, and folders of them
+    #[arg(value_name = "IN", required = true)]
+    inputs: Vec<PathBuf>,
     #[command(flatten)]
     destination: Destination,
     /// How many times larger [default: what the model does]
@@ -35,26 +35,21 @@ pub struct Arguments {
     /// Side of a tile in pixels of the photo [default: what suits the device]
     #[arg(long, value_name = "N")]
     tile: Option<u32>,
+    #[command(flatten)]
+    batch: Batch,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
-    let model = Model::find(&arguments.model)?;
-    let model = if arguments.ensemble { model.as_ensemble()? } else { model };
-    let picture = Picture::open(&arguments.input)?;
-    let scale = arguments.scale.unwrap_or_else(|| f64::from(model.scale()));
-    let options = UpscaleOptions { scale, tile: arguments.tile };
-    let size = options.output_size(picture.size(), &model)?;
-
-    // What can fail is tried before the long part.
-    let default = picture.default_output(&format!("{}x", options.scale));
-    let target = arguments.destination.target(&arguments.input, default, size)?;
-    let device = chosen(&arguments.device)?;
-    target.fill(
-        &picture,
-        |monitor| restore::upscale(&picture, &model, &device, &options, monitor),
-        |receipt| {
-            let (width, height) = receipt.output_size;
-            format!("{width} x {height} pixels, {:.1} s on {}", receipt.seconds, receipt.device)
-        },
-    )
+    let scale = match arguments.scale {
+        Some(scale) => scale,
+        None => f64::from(Model::find(&arguments.model)?.scale()),
+    };
+    let operation = Operation::Upscale {
+        model: lasting(&arguments.model),
+        ensemble: arguments.ensemble,
+        device: arguments.device.clone(),
+        options: UpscaleOptions { scale, tile: arguments.tile },
+    };
+    let Arguments { inputs, destination, batch, .. } = arguments;
+    batch::run(inputs, destination, batch, &operation)
 }

@@ -12,13 +12,13 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     thread::JoinHandle,
 };
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use image::{DynamicImage, GrayImage};
+use image::{DynamicImage, GrayImage, RgbaImage};
 
 use crate::{
     device::{Adapter, Chosen, adapters},
@@ -28,7 +28,11 @@ use crate::{
         Model,
         library::{self, About},
     },
-    picture::{Metadata, Picture, PictureWriter, formats::Header, pyramid::Pyramid},
+    picture::{
+        Metadata, Picture, PictureWriter,
+        formats::Header,
+        pyramid::{Pyramid, premultiplied},
+    },
     rect::Rect,
     restore::{
         Monitor, Mosaic, Patch, Progress, Receipt, Start, UpscaleOptions,
@@ -41,6 +45,10 @@ use crate::{
     },
     settings::{Existing, free_name},
 };
+
+pub mod queue;
+
+use queue::operation::Marks;
 
 /// Names one submitted job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,6 +68,15 @@ pub enum Job {
     },
     /// Take a picture that comes as pixels, from the clipboard.
     OpenPixels(DynamicImage),
+    /// Read a picture and make it small.
+    Thumbnail {
+        /// The picture's file.
+        path: PathBuf,
+        /// No side has more pixels than this.
+        side: u32,
+        /// What is marked on it.
+        marks: Marks,
+    },
     /// Ask the drivers for the names of what networks can run on.
     ListDevices,
     /// Ask which models there are.
@@ -192,6 +209,13 @@ pub enum Outcome {
         /// The steps that were kept beside it.
         steps: Vec<Step>,
     },
+    /// A small version of a picture, to be shown.
+    Thumbnail {
+        /// Colours multiplied by their alpha.
+        pixels: RgbaImage,
+        /// What is marked on it, of about the same size.
+        marks: Option<GrayImage>,
+    },
     /// The mask is kept.
     MaskKept,
     /// The steps are kept.
@@ -298,6 +322,34 @@ impl JobHandle {
     }
 }
 
+/// Whether the user's own jobs want the device, to which the queue gives way.
+#[derive(Clone, Debug, Default)]
+pub struct Busy(Arc<AtomicUsize>);
+
+impl Busy {
+    /// One job more, until what is returned is dropped.
+    fn begin(&self) -> Turn {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Turn(self.clone())
+    }
+
+    /// Whether there is any such job.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// See [`Busy::begin`].
+#[derive(Debug)]
+struct Turn(Busy);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The two workers. Dropping it cancels what can be cancelled and waits for
 /// the rest: a file that is being written is finished.
 #[derive(Debug)]
@@ -307,11 +359,12 @@ pub struct Workers {
     events: Receiver<Event>,
     next_id: u64,
     running: Vec<Arc<AtomicBool>>,
+    busy: Busy,
 }
 
 #[derive(Debug)]
 struct Worker {
-    inbox: Option<Sender<(JobHandle, Job)>>,
+    inbox: Option<Sender<(JobHandle, Job, Option<Turn>)>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -324,12 +377,13 @@ impl Workers {
         let (outbox, events) = unbounded();
         let wake: Arc<dyn Fn() + Send + Sync> = Arc::new(wake);
         let worker = |name: &str| {
-            let (inbox, jobs) = unbounded::<(JobHandle, Job)>();
+            let (inbox, jobs) = unbounded::<(JobHandle, Job, Option<Turn>)>();
             let (outbox, wake) = (outbox.clone(), wake.clone());
             let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-                for (handle, job) in jobs {
+                for (handle, job, turn) in jobs {
                     Reporter { outbox: &outbox, wake: &*wake, handle: &handle, view: None }
                         .work(job);
+                    drop(turn);
                 }
             })?;
             std::io::Result::Ok(Worker { inbox: Some(inbox), thread: Some(thread) })
@@ -340,6 +394,7 @@ impl Workers {
             events,
             next_id: 0,
             running: Vec::new(),
+            busy: Busy::default(),
         })
     }
 
@@ -350,12 +405,19 @@ impl Workers {
         // A flag that only this list still holds belongs to a job that ended.
         self.running.retain(|flag| Arc::strong_count(flag) > 1);
         self.running.push(handle.cancel.clone());
+        let turn = job.needs_tensors().then(|| self.busy.begin());
         let worker = if job.needs_tensors() { &self.tensors } else { &self.files };
         if let Some(inbox) = &worker.inbox {
             // It fails only if the thread is gone, which ends with `self`.
-            let _sent = inbox.send((handle.clone(), job));
+            let _sent = inbox.send((handle.clone(), job, turn));
         }
         handle
+    }
+
+    /// Whether a job that was submitted here wants the device.
+    #[must_use]
+    pub fn busy(&self) -> Busy {
+        self.busy.clone()
     }
 
     /// What happened since the last call. Never waits.
@@ -411,6 +473,12 @@ impl Reporter<'_> {
             }
             Job::OpenPixels(pixels) => {
                 Ok(opened(Picture::from_pixels("pasted", pixels), None, Vec::new()))
+            }
+            Job::Thumbnail { path, side, marks } => {
+                let picture = Picture::open(&path)?;
+                let pixels = premultiplied(&picture.pixels.thumbnail(side, side));
+                let marks = marks.small(picture.size(), side)?;
+                Ok(Outcome::Thumbnail { pixels, marks })
             }
             Job::ListDevices => {
                 let mut names: Vec<String> = adapters()

@@ -4,13 +4,21 @@
 //! Distances are from middle to middle of pixels (P. Felzenszwalb and D. Huttenlocher, "Distance
 //! transforms of sampled functions", 2012).
 
+use std::path::Path;
+
 use image::{GrayImage, ImageBuffer, Luma};
 use imageproc::{
     distance_transform::euclidean_squared_distance_transform,
     region_labelling::{Connectivity, connected_components},
 };
 
-use crate::rect::Rect;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{Error, Result},
+    picture::{Format, Picture},
+    rect::Rect,
+};
 
 pub mod editor;
 pub mod paint;
@@ -71,7 +79,8 @@ pub fn grown_within(mask: &GrayImage, area: Rect, pixels: f32) -> GrayImage {
 }
 
 /// Where a mask that was made for one photo lies on another of a different size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Anchor {
     /// As far from the left and top as on its own photo.
     TopLeft,
@@ -134,6 +143,33 @@ pub fn placed(mask: &GrayImage, (width, height): (u32, u32), anchor: Anchor) -> 
     let mut answer = GrayImage::new(width, height);
     image::imageops::replace(&mut answer, mask, x, y);
     answer
+}
+
+/// A mask from a file: whatever is not black, nor wholly transparent, is marked.
+///
+/// # Errors
+/// As [`Picture::open`]; [`Error::Setting`] for a JPEG.
+pub fn open(path: &Path) -> Result<GrayImage> {
+    let picture = Picture::open(path)?;
+    if picture.format == Format::Jpeg {
+        return Err(Error::Setting(format!(
+            "{} cannot be a mask: JPEG blurs its borders (use PNG)",
+            path.display()
+        )));
+    }
+    let color = picture.pixels.color();
+    let bytes = usize::from(color.bytes_per_pixel());
+    let alpha = if color.has_alpha() { bytes / usize::from(color.channel_count()) } else { 0 };
+    let mut mask = picture.pixels.to_luma8();
+    let pixels = picture.pixels.as_bytes().chunks_exact(bytes);
+    for (mark, pixel) in mask.iter_mut().zip(pixels) {
+        let (colours, alpha) = pixel.split_at(bytes - alpha);
+        let clear = !alpha.is_empty() && alpha.iter().all(|byte| *byte == 0);
+        let black = colours.iter().all(|byte| *byte == 0);
+        // The darkest colours round to black.
+        *mark = if clear || black { 0 } else { (*mark).max(1) };
+    }
+    Ok(mask)
 }
 
 /// The other pixels.

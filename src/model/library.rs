@@ -175,6 +175,12 @@ pub fn is_model_file(path: &Path) -> bool {
     SINGLE.contains(&ending.to_ascii_lowercase().as_str()) || tensors::is_ncnn(path)
 }
 
+/// Whether there are models in a folder, not counting the folders in it.
+#[must_use]
+pub fn has_models(folder: &Path) -> bool {
+    !model_files(&[folder.to_owned()]).is_empty()
+}
+
 /// Adds the models among these files and folders, each as [`add`] does; one that fails does not
 /// keep the others out.
 ///

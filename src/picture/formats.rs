@@ -244,9 +244,21 @@ impl PictureWriter {
     ///
     /// # Errors
     /// As [`PendingFile::finish`], or what the encoder met.
-    pub fn finish(mut self, existing: Existing) -> Result<PathBuf> {
+    pub fn finish(self, existing: Existing) -> Result<PathBuf> {
+        self.finish_telling(existing, &mut |_, _| Ok(()))
+    }
+
+    /// As [`Self::finish`], and as [`PendingFile::finish_telling`].
+    ///
+    /// # Errors
+    /// Those of both.
+    pub fn finish_telling(
+        mut self,
+        existing: Existing,
+        before: &mut dyn FnMut(&Path, &Path) -> Result<()>,
+    ) -> Result<PathBuf> {
         self.join()?;
-        self.pending.finish(existing)
+        self.pending.finish_telling(existing, before)
     }
 
     fn join(&mut self) -> Result<()> {

@@ -1,6 +1,7 @@
 //! A picture: its pixels and what its file says about them.
 
 use std::{
+    ffi::OsString,
     fs::File,
     io::{BufRead, BufReader, Seek, SeekFrom},
     path::{Path, PathBuf},
@@ -124,19 +125,34 @@ impl Picture {
             Some(source) => source.clone(),
             None => settings::pictures_folder().join(&self.name),
         };
-        // An ending that names another format than the content would lie on, and one that names
-        // none belongs to the name.
-        let (stem, extension) = match (source.extension(), Format::of_path(&source)) {
-            (Some(extension), Some(format)) if format == self.format => {
-                (source.file_stem(), extension.to_owned())
-            }
-            (_, Some(_)) => (source.file_stem(), self.format.extension().into()),
-            (_, None) => (source.file_name(), self.format.extension().into()),
-        };
-        let mut name = stem.unwrap_or_default().to_owned();
+        let mut name = stem(&source);
         name.push(format!("-{done}."));
-        name.push(extension);
+        name.push(self.ending(&source));
         source.with_file_name(name)
+    }
+
+    /// The ending for a result of this picture: that of its file, unless that names another format
+    /// than the content or none.
+    fn ending(&self, source: &Path) -> OsString {
+        match (source.extension(), Format::of_path(source)) {
+            (Some(extension), Some(format)) if format == self.format => extension.to_owned(),
+            _ => self.format.extension().into(),
+        }
+    }
+
+    /// `target` with the ending for a result of this picture; `kept` asks for a format that keeps
+    /// every pixel.
+    #[must_use]
+    pub fn output_named(&self, target: &Path, kept: bool) -> PathBuf {
+        let ending = match (&self.source, self.format) {
+            (_, Format::Jpeg) if kept => Format::Png.extension().into(),
+            (Some(source), _) => self.ending(source),
+            (None, format) => format.extension().into(),
+        };
+        let mut name = target.as_os_str().to_owned();
+        name.push(".");
+        name.push(ending);
+        name.into()
     }
 
     /// As [`Self::default_output`], with an ending whose format keeps every pixel: JPEG would change
@@ -155,6 +171,20 @@ impl Picture {
     pub fn size(&self) -> (u32, u32) {
         (self.pixels.width(), self.pixels.height())
     }
+}
+
+/// A file's name without its ending; one that names no format belongs to the name.
+#[must_use]
+pub fn stem(file: &Path) -> OsString {
+    let stem = if Format::of_path(file).is_some() { file.file_stem() } else { file.file_name() };
+    stem.unwrap_or_default().to_owned()
+}
+
+/// Width and height of a picture as its header states them; `None` where that cannot be read.
+#[must_use]
+pub fn size_of(file: &Path) -> Option<(u32, u32)> {
+    let reader = ImageReader::open(file).ok()?.with_guessed_format().ok()?;
+    reader.into_dimensions().ok()
 }
 
 /// Why decoding failed, before the path is known.

@@ -13,6 +13,7 @@ pub mod blend;
 pub mod colour;
 pub mod diffuse;
 pub mod evaluate;
+pub mod file;
 pub mod mend;
 mod opaque;
 pub mod plan;
@@ -87,6 +88,13 @@ pub trait Monitor {
     /// # Errors
     /// To end the job, for example when the disk is full.
     fn patch(&mut self, patch: Patch) -> Result<()>;
+
+    /// The pixels of an area of the result, if they were made before and kept: its tile is left
+    /// out then. They come back through [`Self::patch`] like any others.
+    fn kept(&mut self, area: Rect) -> Option<DynamicImage> {
+        let _ = area;
+        None
+    }
 
     /// Which of the waiting areas of the source to do next; they are in
     /// reading order and never empty.

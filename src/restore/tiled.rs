@@ -15,7 +15,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use image::{DynamicImage, GrayImage};
 
 use super::{
-    Monitor, Progress,
+    Monitor, Patch, Progress,
     plan::{self, Tile},
 };
 use crate::{
@@ -218,6 +218,12 @@ pub fn run(
             monitor.progress(pace.progress())?;
             let cores: Vec<Rect> = waiting.iter().map(|tile| tile.core).collect();
             let tile = waiting.remove(monitor.next(&cores).min(waiting.len() - 1));
+            let area = runner.in_result(tile.core);
+            if let Some(pixels) = monitor.kept(area) {
+                monitor.patch(Patch { area, pixels })?;
+                pace.skip(area.area());
+                continue;
+            }
             for area in runner.tile(tile, monitor)? {
                 if area.area.area() == 0 {
                     continue; // A tile can be less than a pixel of a much smaller result.
@@ -248,6 +254,14 @@ impl Pace {
     fn advance(&mut self, pixels: u64) {
         self.done += pixels;
         self.first.get_or_insert((Instant::now(), self.done));
+    }
+
+    /// What cost no time says nothing about the speed.
+    const fn skip(&mut self, pixels: u64) {
+        self.done += pixels;
+        if let Some((_, before)) = &mut self.first {
+            *before += pixels;
+        }
     }
 
     fn progress(&self) -> Progress {

@@ -7,6 +7,7 @@ use egui::{
 
 use super::{App, Command, Task, theme, viewer::View};
 
+mod batch;
 mod repair;
 mod steps;
 mod upscale;
@@ -19,22 +20,27 @@ pub(super) fn show(app: &mut App, ui: &mut Ui) {
     let bar =
         Frame::new().fill(ui.visuals().panel_fill).inner_margin(egui::Margin::symmetric(14, 4));
     Panel::bottom("status").frame(bar).show(ui, |ui| status_ui(app, ui));
-    if app.document.is_some() {
+    if app.document.is_some() || app.batch.shown {
         let side = Frame::new().fill(ui.visuals().panel_fill).inner_margin(theme::panel_margin());
         Panel::right("task")
             .resizable(false)
             .exact_size(theme::PANEL_WIDTH)
             .frame(side)
-            .show(ui, |ui| task_ui(app, ui));
+            .show(ui, |ui| if app.batch.shown { queue_ui(app, ui) } else { task_ui(app, ui) });
     }
-    let canvas = Frame::new().fill(theme::canvas(ui.visuals().dark_mode));
+    let visuals = ui.visuals();
+    let ground =
+        if app.batch.shown { visuals.panel_fill } else { theme::canvas(visuals.dark_mode) };
+    let canvas = Frame::new().fill(ground);
     CentralPanel::no_frame().frame(canvas).show(ui, |ui| {
-        if app.document.is_some() {
+        if app.batch.shown {
+            batch::list_ui(app, ui);
+        } else if app.document.is_some() {
             app.viewer.ui(ui);
         } else {
             welcome_ui(app, ui);
         }
-        drop_hint_ui(ui);
+        drop_hint_ui(app, ui);
     });
     keys_ui(app, ui);
 }
@@ -60,12 +66,26 @@ fn task_ui(app: &mut App, ui: &mut Ui) {
     });
 }
 
+/// The panel beside the queue's list.
+fn queue_ui(app: &mut App, ui: &mut Ui) {
+    egui::ScrollArea::vertical().show(ui, |ui| batch::side_ui(app, ui));
+}
+
 fn toolbar_ui(app: &mut App, ui: &mut Ui) {
     ui.horizontal(|ui| {
         ui.label(RichText::new("Pixmend").strong().size(16.0));
         ui.add_space(10.0);
         click(app, ui, Command::Open);
-        if app.has_photo() {
+        let counts = app.batch.counts;
+        let text = match (counts.waiting, app.batch.items.len()) {
+            (0, _) => Command::Queue.name().to_owned(),
+            (waiting, all) => format!("{} {}/{all}", Command::Queue.name(), all - waiting),
+        };
+        let button = egui::Button::selectable(app.batch.shown, text).frame_when_inactive(true);
+        if Command::Queue.decorated(ui, app, button).clicked() {
+            app.queue.push(Command::Queue);
+        }
+        if app.has_photo() && !app.batch.shown {
             ui.add_space(10.0);
             view_switch_ui(app, ui);
             ui.add_space(10.0);
@@ -109,6 +129,7 @@ fn status_ui(app: &App, ui: &mut Ui) {
         let text = match device {
             Some(device) => format!("Running on {device}"),
             None if app.opening.is_some() => "Opening…".to_owned(),
+            None if app.batch.works => "The queue is at work.".to_owned(),
             None => "Ready. Nothing leaves this computer.".to_owned(),
         };
         let text = if app.running.is_none() { text.replace("Running", "Ran") } else { text };
@@ -210,10 +231,12 @@ fn rounded_outline(rect: egui::Rect) -> Vec<egui::Pos2> {
 }
 
 /// While a file hangs over the window.
-fn drop_hint_ui(ui: &Ui) {
-    if ui.input(|input| input.raw.hovered_files.is_empty()) {
-        return;
-    }
+fn drop_hint_ui(app: &App, ui: &Ui) {
+    let text = match ui.input(|input| input.raw.hovered_files.len()) {
+        0 => return,
+        1 if !app.batch.shown => "Drop to open",
+        _ => "Drop to add to the queue",
+    };
     let rect = ui.ctx().content_rect();
     let painter = ui
         .ctx()
@@ -224,7 +247,7 @@ fn drop_hint_ui(ui: &Ui) {
     painter.text(
         rect.center(),
         Align2::CENTER_CENTER,
-        "Drop to open",
+        text,
         egui::FontId::proportional(26.0),
         Color32::WHITE,
     );

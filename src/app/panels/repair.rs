@@ -11,7 +11,7 @@ use super::{
         theme,
     },
     steps,
-    upscale::{busy_ui, models_ui, photo_ui, result_ui, tall_ui},
+    upscale::{busy_ui, many_ui, models_ui, photo_ui, result_ui, tall_ui},
 };
 
 pub(super) fn ui(app: &mut App, ui: &mut Ui) {
@@ -80,6 +80,8 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
             .labelled_by(label.id)
             .on_hover_text("How much of the new photo is taken; seen at once");
     });
+    ui.add_space(4.0);
+    many_ui(app, ui);
 }
 
 /// Buttons beside each other that queue their commands.

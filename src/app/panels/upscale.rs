@@ -39,6 +39,8 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
     };
     tall_ui(app, ui, Command::Upscale, upscale);
     result_ui(app, ui);
+    ui.add_space(14.0);
+    many_ui(app, ui);
 }
 
 /// The name of the photo and what it is.
@@ -71,6 +73,13 @@ pub(super) fn result_ui(app: &mut App, ui: &mut Ui) {
     }
 }
 
+/// The way from one photo to many.
+pub(super) fn many_ui(app: &mut App, ui: &mut Ui) {
+    if Command::ManyPhotos.button(ui, app).clicked() {
+        app.queue.push(Command::ManyPhotos);
+    }
+}
+
 /// A button across the panel that queues its command.
 pub(super) fn tall_ui(app: &mut App, ui: &mut Ui, command: Command, button: egui::Button<'_>) {
     let button = button.min_size(Vec2::new(0.0, TALL));
@@ -92,34 +101,39 @@ fn settings_ui(app: &mut App, ui: &mut Ui) {
             app.asked(asked);
             ui.end_row();
 
-            let label = ui.label("Device");
-            let width = ui.available_width();
-            let shown = match app.settings.device.as_str() {
-                "auto" => "Automatic",
-                "cpu" => CPU,
-                name => name,
-            };
-            ComboBox::from_id_salt("device")
-                .selected_text(shown)
-                .width(width)
-                .truncate()
-                .show_ui(ui, |ui| {
-                    let device = &mut app.settings.device;
-                    ui.selectable_value(device, "auto".to_owned(), "Automatic")
-                        .on_hover_text("The graphics card if it computes correctly, or the CPU");
-                    for name in &app.adapters {
-                        ui.selectable_value(device, name.clone(), name);
-                    }
-                    ui.selectable_value(device, "cpu".to_owned(), CPU);
-                })
-                .response
-                .labelled_by(label.id);
+            device_ui(app, ui);
             ui.end_row();
         });
     });
     if app.settings != before {
         app.keep_settings();
     }
+}
+
+/// The device in two columns of a grid.
+pub(super) fn device_ui(app: &mut App, ui: &mut Ui) {
+    let label = ui.label("Device");
+    let width = ui.available_width();
+    let shown = match app.settings.device.as_str() {
+        "auto" => "Automatic",
+        "cpu" => CPU,
+        name => name,
+    };
+    ComboBox::from_id_salt("device")
+        .selected_text(shown)
+        .width(width)
+        .truncate()
+        .show_ui(ui, |ui| {
+            let device = &mut app.settings.device;
+            ui.selectable_value(device, "auto".to_owned(), "Automatic")
+                .on_hover_text("The graphics card if it computes correctly, or the CPU");
+            for name in &app.adapters {
+                ui.selectable_value(device, name.clone(), name);
+            }
+            ui.selectable_value(device, "cpu".to_owned(), CPU);
+        })
+        .response
+        .labelled_by(label.id);
 }
 
 /// What the user wants of a list of models, beside choosing one.
@@ -284,7 +298,7 @@ fn description(picture: &Picture) -> String {
 }
 
 /// A time that nobody would state more precisely.
-fn in_words(time: Duration) -> String {
+pub(super) fn in_words(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     if seconds < 10.0 {
         format!("{seconds:.1} s")

@@ -1,0 +1,347 @@
+//! What is done to a photo, with all that decides the result: frozen when a photo is queued, and
+//! the same for one photo as for many.
+
+use std::path::{Path, PathBuf};
+
+use image::{DynamicImage, GrayImage};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::{hash, paths};
+use crate::{
+    device::Chosen,
+    error::{Error, Result},
+    mask::{self, Anchor, placed, sidecar},
+    model::Model,
+    picture::Picture,
+    restore::{
+        Monitor, Receipt, UpscaleOptions,
+        colour::colour,
+        mend::{Filler, MendOptions, MendReceipt, TEXTURE, mend},
+        repaint::{RepaintOptions, repaint},
+        upscale,
+    },
+};
+
+/// For `model` of [`Operation::Mend`]: the shipped network for marks, if there is one, and texture
+/// for the rest.
+pub const AUTO: &str = "auto";
+
+/// Something to do, with its settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Operation {
+    /// Enlarge.
+    Upscale {
+        /// Name of a model, or path of a model file.
+        model: String,
+        /// The mean of eight answers.
+        ensemble: bool,
+        /// As [`Chosen::by_name`] takes it.
+        device: String,
+        /// What the user set.
+        #[serde(flatten)]
+        options: UpscaleOptions,
+    },
+    /// Fill what a mask marks.
+    Mend {
+        /// Name of a model, path of a model file, [`TEXTURE`] or [`AUTO`].
+        model: String,
+        /// As [`Chosen::by_name`] takes it.
+        device: String,
+        /// Where the marks are.
+        #[serde(flatten)]
+        marks: Marks,
+        /// What the user set.
+        #[serde(flatten)]
+        options: MendOptions,
+        /// Decides what texture draws by lot.
+        seed: u64,
+    },
+    /// Take artefacts, noise and blur away.
+    Clean {
+        /// Name of a model, or path of a model file.
+        model: String,
+        /// As [`Chosen::by_name`] takes it.
+        device: String,
+        /// Where the photo may change; all over without a mask.
+        #[serde(flatten)]
+        marks: Marks,
+        /// What the user set.
+        #[serde(flatten)]
+        options: RepaintOptions,
+    },
+    /// Give grey photos colours.
+    Colour {
+        /// Name of a model, or path of a model file.
+        model: String,
+        /// As [`Chosen::by_name`] takes it.
+        device: String,
+        /// Where the photo may change; all over without a mask.
+        #[serde(flatten)]
+        marks: Marks,
+        /// How much of the answer is taken, 0 to 1.
+        strength: f32,
+    },
+}
+
+/// A mask for one photo or many.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Marks {
+    /// The mask's file; `None` for the one that is kept beside each photo.
+    #[serde(default, with = "paths::option")]
+    pub mask: Option<PathBuf>,
+    /// Where it lies on a photo of another size.
+    #[serde(default)]
+    pub anchor: Option<Anchor>,
+}
+
+impl Marks {
+    /// The mask where it lies on a photo of this size.
+    fn laid(&self, mask: &GrayImage, size: (u32, u32)) -> GrayImage {
+        match self.anchor {
+            Some(anchor) if mask.dimensions() != size => placed(mask, size, anchor),
+            _ => mask.clone(),
+        }
+    }
+
+    /// The mask for all photos, if there is one, where it lies on a photo of this size, made so
+    /// small that no side has more than so many pixels.
+    ///
+    /// # Errors
+    /// As [`mask::open`].
+    pub fn small(&self, size: (u32, u32), side: u32) -> Result<Option<GrayImage>> {
+        let Some(file) = &self.mask else { return Ok(None) };
+        let laid = DynamicImage::from(self.laid(&mask::open(file)?, size));
+        Ok(Some(laid.thumbnail(side, side).into_luma8()))
+    }
+}
+
+/// What was done, in numbers.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum Made {
+    /// By a network over the whole photo.
+    Whole(Receipt),
+    /// Inside of a mask.
+    Mended(MendReceipt),
+}
+
+impl Made {
+    /// What was done, for people.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Whole(Receipt { output_size: (width, height), seconds, device, .. }) => {
+                format!("{width} x {height} pixels, {seconds:.1} s on {device}")
+            }
+            Self::Mended(receipt) => format!("{}, {:.1} s", receipt.in_words(), receipt.seconds),
+        }
+    }
+}
+
+impl Operation {
+    /// The word for it in the name of a result.
+    #[must_use]
+    pub fn done(&self) -> String {
+        match self {
+            Self::Upscale { options, .. } => format!("{}x", options.scale),
+            Self::Mend { .. } => "mended".to_owned(),
+            Self::Clean { .. } => "clean".to_owned(),
+            Self::Colour { .. } => "colour".to_owned(),
+        }
+    }
+
+    /// Size of the result over size of the photo.
+    #[must_use]
+    pub const fn scale(&self) -> f64 {
+        match self {
+            Self::Upscale { options, .. } => options.scale,
+            Self::Mend { .. } | Self::Clean { .. } | Self::Colour { .. } => 1.0,
+        }
+    }
+
+    /// Name or file of its model.
+    #[must_use]
+    pub fn model(&self) -> &str {
+        match self {
+            Self::Upscale { model, .. }
+            | Self::Mend { model, .. }
+            | Self::Clean { model, .. }
+            | Self::Colour { model, .. } => model,
+        }
+    }
+
+    /// The file of its mask, if it has one for all photos.
+    #[must_use]
+    pub fn mask(&self) -> Option<&Path> {
+        self.marks()?.mask.as_deref()
+    }
+
+    /// Where it takes place, if not all over.
+    #[must_use]
+    pub const fn marks(&self) -> Option<&Marks> {
+        match self {
+            Self::Upscale { .. } => None,
+            Self::Mend { marks, .. } | Self::Clean { marks, .. } | Self::Colour { marks, .. } => {
+                Some(marks)
+            }
+        }
+    }
+
+    /// Reads the model and the mask.
+    ///
+    /// # Errors
+    /// Those of [`Model::find`] and [`mask::open`].
+    pub fn load(&self) -> Result<Loaded> {
+        let model = match self {
+            Self::Upscale { model, ensemble: true, .. } => Some(Model::find(model)?.as_ensemble()?),
+            Self::Mend { model, .. } if model == TEXTURE => None,
+            Self::Mend { model, .. } if model == AUTO => Model::mending(),
+            _ => Some(Model::find(self.model())?),
+        };
+        let mask = self.mask().map(mask::open).transpose()?;
+        let words = serde_json::to_vec(self).map_err(|error| Error::Setting(error.to_string()))?;
+        let mut recipe = Sha256::new_with_prefix(words);
+        recipe.update(model.as_ref().map_or(&[][..], Model::bytes));
+        recipe.update(mask.as_ref().map_or(&[][..], |mask| mask.as_raw()));
+        let recipe = hash::in_hex(recipe);
+        Ok(Loaded { operation: self.clone(), model, mask, recipe })
+    }
+
+    /// Identifies what the result is made of: the photo, and the marks beside it if they are used.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Read`] and their kin, for the photo.
+    pub fn content(&self, photo: &Path) -> Result<String> {
+        let content = hash::of_file(photo)?;
+        match self {
+            Self::Mend { marks: Marks { mask: None, .. }, .. } => {
+                let beside = hash::of_file(&sidecar::path_for(photo)).unwrap_or_default();
+                Ok(hash::in_hex(Sha256::new_with_prefix(content + &beside)))
+            }
+            _ => Ok(content),
+        }
+    }
+}
+
+/// An operation with what it reads once for all photos.
+pub struct Loaded {
+    operation: Operation,
+    model: Option<Model>,
+    mask: Option<GrayImage>,
+    recipe: String,
+}
+
+impl Loaded {
+    /// Identifies the operation with the content of its model and mask: whatever has the same
+    /// recipe and the same source gives the same result.
+    #[must_use]
+    pub fn recipe(&self) -> &str {
+        &self.recipe
+    }
+
+    /// What it was loaded for.
+    #[must_use]
+    pub const fn operation(&self) -> &Operation {
+        &self.operation
+    }
+
+    /// The device it is to run on.
+    ///
+    /// # Errors
+    /// As [`Chosen::by_name`].
+    pub fn device(&self) -> Result<Chosen> {
+        match &self.operation {
+            Operation::Mend { .. } if self.model.is_none() => Ok(Chosen::cpu()),
+            Operation::Upscale { device, .. }
+            | Operation::Mend { device, .. }
+            | Operation::Clean { device, .. }
+            | Operation::Colour { device, .. } => Chosen::by_name(device),
+        }
+    }
+
+    /// Whether pixels stay what they are outside of a mask, so that the result should go to a
+    /// format that keeps all of them.
+    #[must_use]
+    pub const fn keeps_pixels(&self) -> bool {
+        matches!(self.operation, Operation::Mend { .. }) || self.mask.is_some()
+    }
+
+    /// Size of the result, if it can be made at all.
+    ///
+    /// # Errors
+    /// As [`UpscaleOptions::output_size`]; [`Error::Setting`] if nothing says what is to be filled.
+    pub fn output_size(&self, picture: &Picture) -> Result<(u32, u32)> {
+        match (&self.operation, &self.model) {
+            (Operation::Upscale { options, .. }, Some(model)) => {
+                options.output_size(picture.size(), model)
+            }
+            (Operation::Mend { .. }, _) => self.marked(picture).map(|_| picture.size()),
+            _ => Ok(picture.size()),
+        }
+    }
+
+    /// Does it; the result leaves through the monitor.
+    ///
+    /// # Errors
+    /// Those of [`upscale()`], [`mend()`], [`repaint()`] and [`colour()`]; [`Error::Setting`] if nothing says
+    /// what is to be filled.
+    pub fn run(
+        &self,
+        picture: &Picture,
+        device: &Chosen,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Made> {
+        match (&self.operation, &self.model) {
+            (Operation::Upscale { options, .. }, Some(model)) => {
+                upscale(picture, model, device, options, monitor).map(Made::Whole)
+            }
+            (Operation::Clean { options, .. }, Some(model)) => {
+                let mask = self.placed(picture);
+                repaint(picture, mask.as_ref(), model, device, *options, monitor).map(Made::Whole)
+            }
+            (Operation::Colour { strength, .. }, Some(model)) => {
+                let mask = self.placed(picture);
+                colour(picture, mask.as_ref(), model, device, *strength, monitor).map(Made::Whole)
+            }
+            (Operation::Mend { options, seed, model: name, .. }, model) => {
+                let seed = *seed;
+                let filler = match model {
+                    None => Filler::Texture { seed },
+                    Some(model) if name == AUTO => Filler::Auto { model, device, seed },
+                    Some(model) => Filler::Network { model, device },
+                };
+                let mask = self.marked(picture)?;
+                mend(picture, &mask, filler, *options, monitor).map(Made::Mended)
+            }
+            // `Operation::load` gives both their model.
+            (operation, None) => Err(Error::ModelUnknown {
+                name: operation.model().to_owned(),
+                known: Model::names().join(", "),
+            }),
+        }
+    }
+
+    /// The mask where it lies on this photo.
+    fn placed(&self, picture: &Picture) -> Option<GrayImage> {
+        Some(self.operation.marks()?.laid(self.mask.as_ref()?, picture.size()))
+    }
+
+    /// What is to be filled: by the mask, or by what is kept beside the photo.
+    fn marked(&self, picture: &Picture) -> Result<GrayImage> {
+        if let Some(mask) = self.placed(picture) {
+            return Ok(mask);
+        }
+        let photo = picture.source.as_deref().unwrap_or_else(|| Path::new(&picture.name));
+        let kept = sidecar::load(photo, picture.size());
+        let (mask, _) = kept.ok_or_else(|| {
+            Error::Setting(format!(
+                "nothing says what is to be filled: give --mask, or mark it in the window, which \
+                 keeps {}",
+                sidecar::path_for(photo).display()
+            ))
+        })?;
+        Ok(mask)
+    }
+}
