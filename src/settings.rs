@@ -27,6 +27,8 @@ pub struct Settings {
     pub dark: bool,
     /// Sharp pixels instead of smooth ones when zoomed in.
     pub sharp_pixels: bool,
+    /// Where training runs are kept, if not in the program's own folder.
+    pub runs: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -37,6 +39,7 @@ impl Default for Settings {
             device: "auto".to_owned(),
             dark: true,
             sharp_pixels: false,
+            runs: None,
         }
     }
 }

@@ -10,6 +10,8 @@ mod layering;
 mod models;
 mod reference;
 mod repair;
+mod runs;
 mod support;
 mod training;
+mod training_window;
 mod window;

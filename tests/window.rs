@@ -12,7 +12,7 @@ use pixmend::app::{App, Setup};
 
 use crate::support::{files, picture, write};
 
-fn window(photo: Option<PathBuf>, settings: Option<PathBuf>) -> Harness<'static, App> {
+pub fn window(photo: Option<PathBuf>, settings: Option<PathBuf>) -> Harness<'static, App> {
     // Never the folder of whoever runs the tests.
     pixmend::model::library::keep_in(tempfile::tempdir().unwrap().keep());
     Harness::builder()
@@ -22,7 +22,7 @@ fn window(photo: Option<PathBuf>, settings: Option<PathBuf>) -> Harness<'static,
 
 /// Frames until something is there.
 #[track_caller]
-fn step_until(
+pub fn step_until(
     harness: &mut Harness<'static, App>,
     what: &str,
     done: impl Fn(&Harness<'static, App>) -> bool,
@@ -35,16 +35,16 @@ fn step_until(
     }
 }
 
-fn shows(harness: &Harness<'_, App>, text: &str) -> bool {
+pub fn shows(harness: &Harness<'_, App>, text: &str) -> bool {
     harness.query_all_by_label_contains(text).next().is_some()
 }
 
 #[track_caller]
-fn wait_for(harness: &mut Harness<'static, App>, text: &str) {
+pub fn wait_for(harness: &mut Harness<'static, App>, text: &str) {
     step_until(harness, &format!("\"{text}\" appears"), |harness| shows(harness, text));
 }
 
-fn click(harness: &mut Harness<'static, App>, button: &str) {
+pub fn click(harness: &mut Harness<'static, App>, button: &str) {
     // What has just appeared finds its place in the next frames.
     harness.step();
     harness.step();
@@ -53,7 +53,7 @@ fn click(harness: &mut Harness<'static, App>, button: &str) {
     harness.step();
 }
 
-fn press(harness: &mut Harness<'static, App>, modifiers: Modifiers, key: Key) {
+pub fn press(harness: &mut Harness<'static, App>, modifiers: Modifiers, key: Key) {
     harness.key_press_modifiers(modifiers, key);
     harness.step();
     harness.step();
@@ -67,10 +67,14 @@ fn begin_repair(harness: &mut Harness<'static, App>) {
     wait_for(harness, "Feather");
 }
 
-fn use_cpu(folder: &Path) -> PathBuf {
+pub fn use_cpu(folder: &Path) -> PathBuf {
     // Tests must not depend on what graphics the machine has.
     let path = folder.join("settings.toml");
-    let settings = pixmend::settings::Settings { device: "cpu".to_owned(), ..Default::default() };
+    let settings = pixmend::settings::Settings {
+        device: "cpu".to_owned(),
+        runs: Some(folder.join("runs")),
+        ..Default::default()
+    };
     settings.save(&path).unwrap();
     path
 }
@@ -87,7 +91,7 @@ impl egui::DroppedFile for Dropped {
     }
 }
 
-fn drop_file(harness: &mut Harness<'static, App>, path: &Path) {
+pub fn drop_file(harness: &mut Harness<'static, App>, path: &Path) {
     harness.input_mut().dropped_files.push(Arc::new(Dropped(path.to_owned())));
     harness.step();
 }

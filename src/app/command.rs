@@ -20,6 +20,8 @@ pub enum Command {
     Upscale,
     /// Enlarge or repair the photo.
     SwitchTask,
+    /// Teach a model one's own photos.
+    Train,
     /// Fill what is marked.
     Fill,
     /// Take JPEG artefacts, noise and blur away.
@@ -80,13 +82,14 @@ pub enum Command {
 
 impl Command {
     /// All of them.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::Open,
         Self::Paste,
         Self::OpenSample,
         Self::AddModel,
         Self::Upscale,
         Self::SwitchTask,
+        Self::Train,
         Self::Fill,
         Self::Clean,
         Self::Adopt,
@@ -127,6 +130,7 @@ impl Command {
             Self::AddModel => "Add models…",
             Self::Upscale => "Upscale the photo",
             Self::SwitchTask => "Upscale or repair",
+            Self::Train => "Train",
             Self::Fill => "Fill",
             Self::Clean => "Clean",
             Self::Adopt => "Go on with this",
@@ -170,6 +174,7 @@ impl Command {
             }
             Self::Upscale => "Enlarge the photo four times, starting with what you look at",
             Self::SwitchTask => "Switch between enlarging and repairing",
+            Self::Train => "Teach a model your own photos, and back",
             Self::Fill => "Fill what is marked; nothing else changes",
             Self::Clean => "Take away JPEG artefacts, noise and blur: of what is marked, or of all",
             Self::Adopt => "Make the result the photo, to repair or enlarge it further",
@@ -220,6 +225,7 @@ impl Command {
             | Self::Clean
             | Self::Adopt => vec![],
             Self::SwitchTask => vec![plain(Key::R)],
+            Self::Train => vec![command(Key::T)],
             Self::Fill => vec![plain(Key::Enter)],
             Self::Undo => vec![command(Key::Z)],
             Self::Redo => vec![
@@ -268,7 +274,9 @@ impl Command {
     #[must_use]
     pub fn is_enabled(self, app: &App) -> bool {
         match self {
-            Self::Open | Self::OpenSample | Self::Theme | Self::Help | Self::Quit => true,
+            Self::Open | Self::OpenSample | Self::Train | Self::Theme | Self::Help | Self::Quit => {
+                true
+            }
             Self::AddModel => app.importing.is_none(),
             Self::Paste => false,
             Self::Upscale => app.can_upscale(),

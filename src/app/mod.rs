@@ -24,12 +24,14 @@ mod panels;
 mod repair;
 mod theme;
 mod toasts;
+mod training;
 mod viewer;
 
 pub use command::Command;
 
 use repair::{Repair, Tool};
 use toasts::Toasts;
+use training::Training;
 use viewer::{Marks, Viewer};
 
 /// The picture behind "Try the sample photo".
@@ -104,6 +106,7 @@ impl Summary {
 enum Task {
     Upscale,
     Repair,
+    Train,
 }
 
 /// The running job that makes a result.
@@ -130,6 +133,7 @@ pub struct App {
     running: Option<Running>,
     saving: Option<JobHandle>,
     task: Task,
+    training: Training,
     /// How much of a cleaned photo is taken, 0 to 1.
     strength: f32,
     /// The sample photo, for its button.
@@ -157,6 +161,7 @@ enum Answer {
     Open(PathBuf),
     SaveAs(PathBuf),
     AddModels(Vec<PathBuf>),
+    Photos(Vec<PathBuf>),
 }
 
 /// Opens the window and stays until it is closed.
@@ -216,6 +221,7 @@ impl App {
             running: None,
             saving: None,
             task: Task::Upscale,
+            training: Training::default(),
             strength: 1.0,
             sample: sample_texture(&ctx)?,
             adapters: Vec::new(),
@@ -240,6 +246,7 @@ impl App {
         theme::apply(&ctx, app.settings.dark);
         app.workers.submit(Job::ListDevices);
         app.workers.submit(Job::ListModels);
+        app.list_runs();
         if let Some(photo) = setup.photo {
             app.open(photo);
         }
@@ -404,6 +411,9 @@ impl App {
                 if self.prepared_for(Made::Upscale, command, ctx) {
                     self.upscale();
                 }
+            }
+            Command::Train => {
+                self.task = if self.trains() { Task::Upscale } else { Task::Train };
             }
             Command::SwitchTask => {
                 self.task = if self.task == Task::Upscale { Task::Repair } else { Task::Upscale };
@@ -757,6 +767,7 @@ impl App {
                 Answer::Open(path) => self.open(path),
                 Answer::SaveAs(path) => self.save(path),
                 Answer::AddModels(paths) => self.import(paths),
+                Answer::Photos(paths) => self.add_photos(paths),
             }
         }
         let events: Vec<Event> = self.workers.events().collect();
@@ -766,6 +777,7 @@ impl App {
     }
 
     fn receive_event(&mut self, event: Event, ctx: &Context) {
+        let Some(event) = self.receive_training(event, ctx) else { return };
         let is = |handle: Option<&JobHandle>| handle.is_some_and(|handle| handle.id == event.id);
         let opening = is(self.opening.as_ref());
         let running = is(self.running.as_ref().map(|running| &running.handle));
@@ -862,6 +874,7 @@ impl App {
             EventKind::Finished(Outcome::Models { all, added }) => {
                 self.importing = None;
                 self.receive_models(all, &added, ctx);
+                self.used_model(&added);
             }
             EventKind::Failed(error) => {
                 if opening {
@@ -894,6 +907,7 @@ impl App {
             }
             // Of a photo that is no longer on screen.
             EventKind::Started(_)
+            | EventKind::Training(_)
             | EventKind::Progress(_)
             | EventKind::Patch(_)
             | EventKind::Cancelled
@@ -944,9 +958,12 @@ impl App {
             let path = path.filter(|path| path.is_absolute());
             (if dropped.is_empty() { Vec::from_iter(path) } else { dropped }, pasted)
         });
-        let is_models = |path: &PathBuf| library::is_model_file(path) || path.is_dir();
+        let trains = self.trains();
+        let is_models = |path: &PathBuf| library::is_model_file(path) || (path.is_dir() && !trains);
         if dropped.first().is_some_and(is_models) {
             self.import(dropped);
+        } else if trains && !dropped.is_empty() {
+            self.add_photos(dropped);
         } else if let Some(path) = dropped.into_iter().next() {
             self.open(path);
         } else if let Some(image) = pasted {
@@ -971,6 +988,7 @@ impl eframe::App for App {
     /// Runs before each frame, and also while the window is hidden.
     fn logic(&mut self, ctx: &Context, _frame: &mut eframe::Frame) {
         self.receive(ctx);
+        self.guard_run(ctx);
     }
 
     /// Marks of the last moment are kept too: what is queued is done before the program ends.

@@ -1,8 +1,8 @@
 //! Work in the background: jobs in, events out.
 //!
-//! Two threads: one for everything that touches tensors, since Burn orders its
-//! work by thread, and one for files, so that a photo can be opened or saved
-//! while another is being enlarged. A job owns all it needs; there is no
+//! Three threads: one for pictures and tensors, since Burn orders its work by
+//! thread, one for files, so that a photo can be opened or saved while another
+//! is being enlarged, and one for [`training`]. A job owns all it needs; there is no
 //! shared state beside a flag to cancel and the place the user is looking at.
 //!
 //! Nothing here knows a widget: the window passes in how to wake it.
@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     thread::JoinHandle,
 };
@@ -40,6 +40,8 @@ use crate::{
     },
     settings::{Existing, free_name},
 };
+
+pub mod training;
 
 /// Names one submitted job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -128,6 +130,8 @@ pub enum Job {
         /// What else is to be kept, in ASCII.
         text: String,
     },
+    /// Train, or prepare it.
+    Training(Box<training::Task>),
     /// Write a finished result.
     Save {
         /// The photo it was made from.
@@ -183,6 +187,8 @@ pub enum EventKind {
     Patch(Arc<Patch>),
     /// Something to know; the job goes on.
     Note(String),
+    /// How training goes.
+    Training(training::News),
     /// Done.
     Finished(Outcome),
     /// Not done.
@@ -205,6 +211,8 @@ pub enum Outcome {
     },
     /// The mask is kept.
     MaskKept,
+    /// All that training had to tell was told.
+    Trained,
     /// All patches were sent.
     Upscaled {
         /// What was done.
@@ -307,12 +315,15 @@ impl JobHandle {
     }
 }
 
-/// The two workers. Dropping it cancels what can be cancelled and waits for
+/// The workers. Dropping it cancels what can be cancelled and waits for
 /// the rest: a file that is being written is finished.
 #[derive(Debug)]
 pub struct Workers {
     tensors: Worker,
     files: Worker,
+    training: Worker,
+    /// Jobs that wait for the thread of tensors or run there.
+    busy: Arc<AtomicUsize>,
     events: Receiver<Event>,
     next_id: u64,
     running: Vec<Arc<AtomicBool>>,
@@ -332,13 +343,18 @@ impl Workers {
     pub fn start(wake: impl Fn() + Send + Sync + 'static) -> std::io::Result<Self> {
         let (outbox, events) = unbounded();
         let wake: Arc<dyn Fn() + Send + Sync> = Arc::new(wake);
+        let busy = Arc::<AtomicUsize>::default();
         let worker = |name: &str| {
             let (inbox, jobs) = unbounded::<(JobHandle, Job)>();
-            let (outbox, wake) = (outbox.clone(), wake.clone());
+            let (outbox, wake, busy) = (outbox.clone(), wake.clone(), busy.clone());
             let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
                 for (handle, job) in jobs {
-                    Reporter { outbox: &outbox, wake: &*wake, handle: &handle, view: None }
-                        .work(job);
+                    let counted = job.needs_tensors();
+                    let (outbox, wake, busy) = (&outbox, &*wake, &*busy);
+                    Reporter { outbox, wake, handle: &handle, view: None, busy }.work(job);
+                    if counted {
+                        busy.fetch_sub(1, Ordering::Relaxed);
+                    }
                 }
             })?;
             std::io::Result::Ok(Worker { inbox: Some(inbox), thread: Some(thread) })
@@ -346,6 +362,8 @@ impl Workers {
         Ok(Self {
             tensors: worker("tensors")?,
             files: worker("files")?,
+            training: worker("training")?,
+            busy,
             events,
             next_id: 0,
             running: Vec::new(),
@@ -359,7 +377,14 @@ impl Workers {
         // A flag that only this list still holds belongs to a job that ended.
         self.running.retain(|flag| Arc::strong_count(flag) > 1);
         self.running.push(handle.cancel.clone());
-        let worker = if job.needs_tensors() { &self.tensors } else { &self.files };
+        let worker = match &job {
+            job if job.needs_tensors() => {
+                self.busy.fetch_add(1, Ordering::Relaxed);
+                &self.tensors
+            }
+            Job::Training(task) if task.is_long() => &self.training,
+            _ => &self.files,
+        };
         if let Some(inbox) = &worker.inbox {
             // It fails only if the thread is gone, which ends with `self`.
             let _sent = inbox.send((handle.clone(), job));
@@ -378,7 +403,7 @@ impl Drop for Workers {
         for flag in &self.running {
             flag.store(true, Ordering::Relaxed);
         }
-        for worker in [&mut self.tensors, &mut self.files] {
+        for worker in [&mut self.tensors, &mut self.files, &mut self.training] {
             worker.inbox = None;
             if let Some(thread) = worker.thread.take() {
                 let _ended = thread.join();
@@ -393,6 +418,8 @@ struct Reporter<'a> {
     wake: &'a (dyn Fn() + Send + Sync),
     handle: &'a JobHandle,
     view: Option<(Focus, (u32, u32))>,
+    /// See [`Workers`].
+    busy: &'a AtomicUsize,
 }
 
 impl Reporter<'_> {
@@ -474,6 +501,7 @@ impl Reporter<'_> {
                 sidecar::save(&photo, &mask, &text)?;
                 Ok(Outcome::MaskKept)
             }
+            Job::Training(task) => self.training(*task).map(|()| Outcome::Trained),
             Job::Save { picture, result, strength, metadata, path } => {
                 let result = taken(result, &picture, strength);
                 let written = save(&result, metadata, &path)?;

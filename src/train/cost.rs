@@ -20,8 +20,8 @@ const TIME: Duration = Duration::from_secs(6);
 /// Share of a run that looks at the validation photos may take.
 const LOOKING: f64 = 0.12;
 
-/// Looks in a run at least, so that its course is seen.
-const LOOKS: u64 = 12;
+/// Looks in a run at least, so that its course is seen, and at most.
+const LOOKS: (f64, f64) = (12.0, 40.0);
 
 /// Times on one device.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -72,8 +72,8 @@ impl Cost {
         let seconds = 60.0 * minutes;
         // What a look costs is spread over the steps before it.
         let rare = self.look / (LOOKING * self.step);
-        let often = (seconds / self.step / LOOKS as f64).max(1.0);
-        let every = rare.clamp(1.0, often.max(1.0)).max(often.min(20.0)).ceil();
+        let steps = seconds / self.step;
+        let every = rare.max(steps / LOOKS.1).min(steps / LOOKS.0).max(1.0).ceil();
         let steps = seconds / (self.step + self.look / every);
         ((steps as u64).max(1), every as u64)
     }

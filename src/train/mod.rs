@@ -49,6 +49,7 @@ pub mod cost;
 pub mod data;
 pub mod degrade;
 pub mod doctor;
+pub mod goal;
 mod learner;
 pub mod loss;
 mod memory;

@@ -8,7 +8,10 @@ use egui::{
 use super::{App, Command, Task, theme, viewer::View};
 
 mod repair;
+mod train;
 mod upscale;
+
+pub(super) use upscale::in_words;
 
 /// Draws everything.
 pub(super) fn show(app: &mut App, ui: &mut Ui) {
@@ -18,7 +21,7 @@ pub(super) fn show(app: &mut App, ui: &mut Ui) {
     let bar =
         Frame::new().fill(ui.visuals().panel_fill).inner_margin(egui::Margin::symmetric(14, 4));
     Panel::bottom("status").frame(bar).show(ui, |ui| status_ui(app, ui));
-    if app.document.is_some() {
+    if app.document.is_some() || app.trains() {
         let side = Frame::new().fill(ui.visuals().panel_fill).inner_margin(theme::panel_margin());
         Panel::right("task")
             .resizable(false)
@@ -28,7 +31,9 @@ pub(super) fn show(app: &mut App, ui: &mut Ui) {
     }
     let canvas = Frame::new().fill(theme::canvas(ui.visuals().dark_mode));
     CentralPanel::no_frame().frame(canvas).show(ui, |ui| {
-        if app.document.is_some() {
+        if app.trains() {
+            train::canvas_ui(app, ui);
+        } else if app.document.is_some() {
             app.viewer.ui(ui);
         } else {
             welcome_ui(app, ui);
@@ -36,6 +41,7 @@ pub(super) fn show(app: &mut App, ui: &mut Ui) {
         drop_hint_ui(ui);
     });
     keys_ui(app, ui);
+    train::close_ui(app, ui);
 }
 
 /// The panel beside the canvas.
@@ -43,10 +49,17 @@ fn task_ui(app: &mut App, ui: &mut Ui) {
     let keys = Command::SwitchTask.keys(ui.ctx());
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 2.0;
-        for (task, name) in [(Task::Upscale, "Upscale"), (Task::Repair, "Repair")] {
+        let photo = format!("{}  ({keys})", Command::SwitchTask.help());
+        let keys = Command::Train.keys(ui.ctx());
+        let train = format!("{}  ({keys})", Command::Train.help());
+        for (task, name, help) in [
+            (Task::Upscale, "Upscale", &photo),
+            (Task::Repair, "Repair", &photo),
+            (Task::Train, "Train", &train),
+        ] {
             let tab = ui
                 .selectable_label(app.task == task, RichText::new(name).strong())
-                .on_hover_text(format!("{}  ({keys})", Command::SwitchTask.help()));
+                .on_hover_text(help);
             if tab.clicked() {
                 app.task = task;
             }
@@ -56,6 +69,7 @@ fn task_ui(app: &mut App, ui: &mut Ui) {
     egui::ScrollArea::vertical().show(ui, |ui| match app.task {
         Task::Upscale => upscale::ui(app, ui),
         Task::Repair => repair::ui(app, ui),
+        Task::Train => train::ui(app, ui),
     });
 }
 
@@ -64,7 +78,9 @@ fn toolbar_ui(app: &mut App, ui: &mut Ui) {
         ui.label(RichText::new("Pixmend").strong().size(16.0));
         ui.add_space(10.0);
         click(app, ui, Command::Open);
-        if app.has_photo() {
+        if !app.has_photo() {
+            click(app, ui, Command::Train);
+        } else if !app.trains() {
             ui.add_space(10.0);
             view_switch_ui(app, ui);
             ui.add_space(10.0);
@@ -112,8 +128,12 @@ fn status_ui(app: &App, ui: &mut Ui) {
         };
         let text = if app.running.is_none() { text.replace("Running", "Ran") } else { text };
         ui.label(theme::quiet(text));
+        if let Some(text) = app.training_status() {
+            ui.separator();
+            ui.label(theme::quiet(text));
+        }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            if app.document.is_some() {
+            if app.document.is_some() && !app.trains() {
                 let percent = app.viewer.magnification() * 100.0;
                 let text = if percent < 10.0 {
                     format!("{percent:.1} %")
