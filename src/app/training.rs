@@ -127,7 +127,9 @@ pub(super) struct Watched {
     pub against_base: bool,
     /// Where the split line is, 0 to 1.
     pub split: f32,
-    /// The settings before the new model was taken, and its name.
+    /// The new model is being put into the list; the settings before that.
+    taking: Option<Settings>,
+    /// The settings before the new model was taken, and its name in the list.
     pub taken: Option<(Settings, String)>,
 }
 
@@ -153,6 +155,7 @@ impl Watched {
             shown: None,
             against_base: true,
             split: 0.5,
+            taking: None,
             taken: None,
         }
     }
@@ -425,18 +428,20 @@ impl App {
         let before = self.settings.clone();
         let Some(run) = &mut self.training.run else { return };
         let Some(summary) = &run.summary else { return };
-        let (model, name) = (summary.model(), summary.name.clone());
-        run.taken = Some((before, name));
+        let model = summary.model();
+        run.taking = Some(before);
         self.import(vec![model]);
     }
 
     /// What was taken is in the list now: the open photo gets it.
     pub(super) fn used_model(&mut self, added: &[String]) {
         let Some(run) = &mut self.training.run else { return };
-        let Some((_, name)) = &mut run.taken else { return };
-        let Some(listed) = added.last() else { return };
-        // The list may have another model of this name.
-        name.clone_from(listed);
+        let name = run.summary.as_ref().map(|summary| summary.name.as_str());
+        // If the list has another model of this name, it gets a number.
+        let is_ours = |listed: &&String| name.is_some_and(|name| listed.starts_with(name));
+        let Some(listed) = added.last().filter(is_ours) else { return };
+        let Some(before) = run.taking.take() else { return };
+        run.taken = Some((before, listed.clone()));
         let about = self.models.iter().find(|model| model.name == *listed);
         let (scale, takes_mask) = about.map_or((1, true), |model| (model.scale, model.takes_mask));
         if self.document.is_some() && !takes_mask {

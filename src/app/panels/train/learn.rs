@@ -20,7 +20,7 @@ use crate::train::{NEW, loss::Pixels, schedule::Schedule};
 
 pub(super) fn ui(app: &mut App, ui: &mut Ui) {
     app.prepare();
-    if ui.button("← Photos").clicked() {
+    if ui.button("Back to the photos").clicked() {
         app.training.page = Page::Photos;
         return;
     }
