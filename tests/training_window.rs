@@ -69,6 +69,13 @@ fn toggle(harness: &mut Harness<'static, App>, photo: &str) {
     harness.step();
 }
 
+/// Presses a button that may be scrolled out of view.
+fn choose(harness: &mut Harness<'static, App>, button: &str) {
+    harness.get_by_role_and_label(Role::Button, button).click_accesskit();
+    harness.step();
+    harness.step();
+}
+
 /// As by the button of the window.
 fn ask_to_close(harness: &mut Harness<'static, App>) {
     let viewport = |harness: &mut Harness<'static, App>| {
@@ -103,7 +110,7 @@ fn from_a_folder_of_photos_to_a_better_model_on_the_open_photo() {
     wait_for(&mut harness, "10 of 12 photos are used");
     assert!(shows(&harness, "The doctor found something about 2 of them"));
     assert!(shows(&harness, "a duplicate") && shows(&harness, "heavy JPEG"));
-    assert!(shows(&harness, "7 to learn from; held out: 2 to choose the best weights by, 1 for"));
+    assert!(shows(&harness, "6 to learn from; held out: 2 to choose the best weights by, 2 for"));
     toggle(&mut harness, "ruined.png");
     assert!(shows(&harness, "11 of 12 photos are used"), "the user knows better");
     toggle(&mut harness, "ruined.png");
@@ -118,7 +125,7 @@ fn from_a_folder_of_photos_to_a_better_model_on_the_open_photo() {
 
     // Watch: the plot grows, also while a photo is enlarged.
     wait_for_points(&mut harness, 10);
-    assert!(shows(&harness, "7 photos to learn from, 2 to choose by, 1 for the verdict"));
+    assert!(shows(&harness, "6 photos to learn from, 2 to choose by, 2 for the verdict"));
     let before = points(&harness);
     press(&mut harness, Modifiers::COMMAND, Key::T);
     press(&mut harness, Modifiers::COMMAND, Key::Enter);
@@ -155,7 +162,7 @@ fn from_a_folder_of_photos_to_a_better_model_on_the_open_photo() {
     wait_for(&mut harness, " MB, best");
 
     click(&mut harness, "Stop");
-    wait_for(&mut harness, "Better than the base on 1 of 1 held-out photos");
+    wait_for(&mut harness, "Better than the base on 2 of 2 held-out photos");
     click(&mut harness, "Report");
     let report = home.path().join("runs/holiday-upscaling/page.report/index.html");
     assert!(report.is_file());
@@ -189,4 +196,40 @@ fn photos_that_are_too_few_are_refused_in_words() {
     assert!(shows(&harness, "Three photos that differ are the least"));
     let button = harness.get_by_role_and_label(Role::Button, "Upscaling");
     assert!(button.accesskit_node().is_disabled());
+}
+
+#[test]
+fn experts_find_a_rate_and_all_options() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let settings = tiny(home.path(), "small");
+    let photos = photos(folder.path());
+    let mut harness = window(None, Some(settings));
+    harness.step();
+    click(&mut harness, "Train");
+    drop_file(&mut harness, &photos);
+    wait_for(&mut harness, "10 of 12 photos are used");
+    click(&mut harness, "Upscaling");
+    wait_for(&mut harness, "crops/s measured: about");
+    choose(&mut harness, "For experts");
+    wait_for(&mut harness, "LEARNING RATE");
+    choose(&mut harness, "Find a rate");
+    wait_for(&mut harness, "Loss against learning rate: ");
+    assert_eq!(harness.query_all_by_label_contains("Take ").count(), 2, "two suggestions");
+
+    // What has no row of its own is set as text, and what is no option is told so.
+    choose(&mut harness, "All options as text");
+    wait_for(&mut harness, "Take these");
+    let text = harness.get_by_role(Role::MultilineTextInput);
+    let before = text.value().unwrap();
+    assert!(before.contains("validation_share = 0.15") && !before.contains("holiday"), "{before}");
+    text.focus();
+    harness.step();
+    harness.get_by_role(Role::MultilineTextInput).type_text("nonsense");
+    harness.step();
+    choose(&mut harness, "Take these");
+    wait_for(&mut harness, "These options cannot be understood");
+    choose(&mut harness, "Undo changes");
+    let after = harness.get_by_role(Role::MultilineTextInput).value().unwrap();
+    assert!(!after.contains("nonsense"));
 }

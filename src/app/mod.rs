@@ -221,7 +221,7 @@ impl App {
             running: None,
             saving: None,
             task: Task::Upscale,
-            training: Training::default(),
+            training: Training::new(),
             strength: 1.0,
             sample: sample_texture(&ctx)?,
             adapters: Vec::new(),

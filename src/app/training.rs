@@ -90,6 +90,8 @@ pub(super) struct Training {
     /// Rates tried, out of how many.
     pub searching: Option<(JobHandle, u64, u64)>,
     pub search: Option<Search>,
+    /// All options as text, while the user changes it.
+    pub recipe: Option<String>,
     pub run: Option<Watched>,
     /// Runs of before that are not over.
     pub unfinished: Vec<Summary>,
@@ -221,6 +223,18 @@ fn drop_job(handle: Option<JobHandle>) {
 }
 
 impl Training {
+    pub(super) fn new() -> Self {
+        // The shares that are held out are the same for every goal.
+        let options = Goal::default().options(None);
+        Self { options, smoothing: 0.9, ..Self::default() }
+    }
+
+    /// All options but the photos, as in a recipe file.
+    pub(super) fn recipe_text(&self) -> String {
+        let options = TrainOptions { photos: Vec::new(), ..self.options.clone() };
+        toml::to_string(&options).unwrap_or_default()
+    }
+
     pub(super) fn run_goes_on(&self) -> bool {
         self.run.as_ref().is_some_and(Watched::is_going_on)
     }
@@ -234,7 +248,6 @@ impl App {
 
     /// Looks for runs that were left.
     pub(super) fn list_runs(&mut self) {
-        self.training.smoothing = 0.9;
         if let Some(folder) = self.runs_folder() {
             self.training.listing = Some(self.train(training::Task::List(folder)));
         }
@@ -300,7 +313,7 @@ impl App {
         self.training.goal = goal;
         self.training.options = goal.options(base.as_deref());
         self.training.own_steps = false;
-        self.training.search = None;
+        (self.training.search, self.training.recipe) = (None, None);
         (self.training.cost_of, self.training.preview_of) = (None, None);
         self.training.page = Page::Learn;
         self.plan();
@@ -361,6 +374,23 @@ impl App {
         let (options, device) = self.for_a_run();
         let handle = self.train(training::Task::FindRate { options, device });
         self.training.searching = Some((handle, 0, 1));
+    }
+
+    /// Takes all options from the text of a recipe.
+    pub(super) fn take_recipe(&mut self) {
+        let Some(text) = &self.training.recipe else { return };
+        match toml::from_str::<TrainOptions>(text) {
+            Ok(options) => {
+                let photos = std::mem::take(&mut self.training.options.photos);
+                self.training.options = TrainOptions { photos, ..options };
+                (self.training.own_steps, self.training.recipe) = (true, None);
+            }
+            Err(error) => {
+                let message = error.message().replace('\n', " ");
+                let text = format!("these options cannot be understood ({message})");
+                self.toasts.failure(&Error::Setting(text));
+            }
+        }
     }
 
     /// Begins the run.

@@ -79,7 +79,9 @@ impl Goal {
             degradation: self.degradations()[0].0.to_owned(),
             // What begins with a trained model has less far to go.
             rate: if base.is_some() { 1e-4 } else { 5e-4 },
-            patience: 10,
+            patience: 20,
+            validation_share: 0.15,
+            test_share: 0.15,
             ..TrainOptions::default()
         }
     }

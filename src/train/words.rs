@@ -42,6 +42,8 @@ pub fn in_words(
         } else {
             format!("still improving ({by})")
         }
+    } else if last.distance.is_none() && best.psnr < base {
+        format!("flat for {} steps, and not better than the base ({by})", step - since)
     } else {
         format!("flat for {} steps ({by})", step - since)
     }
@@ -76,6 +78,8 @@ mod tests {
         assert_eq!(words(&[30.1, 30.5], 250, None), "still improving (+0.50 dB to the base)");
         // Hundredths are no progress.
         assert!(words(&[30.1, 30.5, 30.5, 30.504], 600, None).starts_with("flat for 400 steps"));
+        let below = words(&[29.5, 29.5, 29.5], 310, None);
+        assert!(below.starts_with("flat for 210 steps, and not better than the base"), "{below}");
         assert!(words(&[30.1, 30.5, 30.2], 310, None).starts_with("getting worse since step 200"));
         assert_eq!(words(&[30.1], 150, Some(150)), "diverging: rolled back, rate halved");
         assert!(words(&[30.1, 30.3], 210, Some(150)).starts_with("still improving"));

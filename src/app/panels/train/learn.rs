@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use egui::{CollapsingHeader, ComboBox, DragValue, Grid, RichText, Ui, Vec2};
+use egui::{Button, CollapsingHeader, ComboBox, DragValue, Grid, RichText, TextEdit, Ui, Vec2};
 
 use super::{
     super::{
@@ -72,11 +72,14 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
 fn length_ui(app: &mut App, ui: &mut Ui) {
     theme::section(ui, "LENGTH");
     ui.horizontal(|ui| {
-        ui.spacing_mut().item_spacing.x = 2.0;
+        ui.spacing_mut().item_spacing.x = 3.0;
+        ui.spacing_mut().button_padding.x = 3.0;
+        let size = Vec2::new((ui.available_width() - 6.0) / 3.0, 34.0);
         for (length, name) in Length::ALL {
             let chosen = !app.training.own_steps && app.training.length == length;
-            let text = format!("{name} {:.0} min", length.minutes());
-            if ui.selectable_label(chosen, RichText::new(text).small()).clicked() {
+            let text = RichText::new(format!("{name} {:.0} min", length.minutes())).size(11.5);
+            let button = Button::selectable(chosen, text).frame_when_inactive(true);
+            if ui.add_sized(size, button).clicked() {
                 (app.training.length, app.training.own_steps) = (length, false);
             }
         }
@@ -196,6 +199,7 @@ fn experts_ui(app: &mut App, ui: &mut Ui) {
         let losses = [Pixels::L1, Pixels::Mse, Pixels::Charbonnier];
         choice_ui(ui, "Loss", &mut options.loss, &losses);
     });
+    CollapsingHeader::new("All options as text").show(ui, |ui| recipe_ui(app, ui));
     ui.add_space(4.0);
     theme::section(ui, "LEARNING RATE");
     if let Some((_, done, total)) = app.training.searching {
@@ -214,6 +218,23 @@ fn experts_ui(app: &mut App, ui: &mut Ui) {
             app.training.options.rate = rate;
         }
     }
+}
+
+/// All options, for those that have no row.
+fn recipe_ui(app: &mut App, ui: &mut Ui) {
+    let now = app.training.recipe_text();
+    let text = app.training.recipe.get_or_insert(now);
+    let label = ui.label(theme::quiet("As in a recipe file; the steps are yours then."));
+    let edit = TextEdit::multiline(text).code_editor().desired_rows(14);
+    ui.add(edit.desired_width(f32::INFINITY)).labelled_by(label.id);
+    ui.horizontal(|ui| {
+        if ui.button("Take these").clicked() {
+            app.take_recipe();
+        }
+        if ui.button("Undo changes").clicked() {
+            app.training.recipe = None;
+        }
+    });
 }
 
 /// A row with one of a few words.

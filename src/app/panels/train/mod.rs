@@ -131,8 +131,7 @@ fn photos_ui(app: &mut App, ui: &mut Ui) {
             Goal::Upscale => theme::primary(goal.name()),
             _ => Button::new(goal.name()),
         };
-        let button = button.min_size(Vec2::new(ui.available_width(), 34.0));
-        if ui.add_enabled(ready, button).on_hover_text(help(goal)).clicked() {
+        if tall_ui(ui, ready, button).on_hover_text(help(goal)).clicked() {
             app.learn(goal);
         }
     }

@@ -75,36 +75,36 @@ fn card_ui(
     }
     let rest = egui::Rect::from_min_max(frame.left_bottom() + Vec2::new(0.0, 4.0), inner.max);
     let builder = egui::UiBuilder::new().max_rect(rest).layout(Layout::top_down(Align::LEFT));
-    ui.scope_builder(builder, |ui| {
-        ui.spacing_mut().item_spacing.y = 1.0;
-        ui.spacing_mut().interact_size.y = 22.0;
-        let name = photo.path.file_name().unwrap_or_default().display().to_string();
-        let usable = photo.is_usable();
-        ui.add_enabled_ui(usable, |ui| {
-            let shown = RichText::new(shortened(&name)).small();
-            let check = ui.checkbox(&mut photo.kept, shown);
-            check.widget_info(|| {
-                egui::WidgetInfo::selected(
-                    egui::Role::CheckBox,
-                    usable,
-                    photo.kept,
-                    format!("Use {name}"),
-                )
-            });
-            check.on_hover_text(photo.path.display().to_string());
+    // A child does not move the place of the next card.
+    let ui = &mut ui.new_child(builder);
+    ui.spacing_mut().item_spacing.y = 1.0;
+    ui.spacing_mut().interact_size.y = 22.0;
+    let name = photo.path.file_name().unwrap_or_default().display().to_string();
+    let usable = photo.is_usable();
+    ui.add_enabled_ui(usable, |ui| {
+        let shown = RichText::new(shortened(&name)).small();
+        let check = ui.checkbox(&mut photo.kept, shown);
+        check.widget_info(|| {
+            egui::WidgetInfo::selected(
+                egui::Role::CheckBox,
+                usable,
+                photo.kept,
+                format!("Use {name}"),
+            )
         });
-        let (width, height) = photo.size;
-        ui.label(theme::quiet(format!("{width} × {height}")));
-        let names: Vec<&str> = photo.problems.iter().map(|problem| problem.name()).collect();
-        if !names.is_empty() {
-            let grave = photo.problems.iter().any(|problem| problem.is_grave());
-            let text = RichText::new(names.join(", ")).small();
-            let text = if grave { text.color(theme::warning(dark)) } else { text };
-            let sentences: Vec<String> =
-                photo.problems.iter().map(|problem| problem.sentence()).collect();
-            ui.label(text).on_hover_text(sentences.join("\n"));
-        }
+        check.on_hover_text(photo.path.display().to_string());
     });
+    let (width, height) = photo.size;
+    ui.label(theme::quiet(format!("{width} × {height}")));
+    let names: Vec<&str> = photo.problems.iter().map(|problem| problem.name()).collect();
+    if !names.is_empty() {
+        let grave = photo.problems.iter().any(|problem| problem.is_grave());
+        let text = RichText::new(names.join(", ")).small();
+        let text = if grave { text.color(theme::warning(dark)) } else { text };
+        let sentences: Vec<String> =
+            photo.problems.iter().map(|problem| problem.sentence()).collect();
+        ui.label(text).on_hover_text(sentences.join("\n"));
+    }
 }
 
 /// A name that fits on a card; its end tells more than its middle.

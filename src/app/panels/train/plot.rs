@@ -11,7 +11,7 @@ use super::super::super::theme;
 const POINTS: usize = 600;
 
 /// Room for the numbers at the left and below, in points.
-const EDGE: Vec2 = Vec2::new(52.0, 20.0);
+const EDGE: Vec2 = Vec2::new(62.0, 20.0);
 
 /// What is drawn.
 pub(super) struct Plot<'a> {

@@ -134,6 +134,8 @@ fn checkpoints_ui(app: &mut App, ui: &mut Ui, summary: &Summary) {
     ui.add_space(8.0);
     theme::section(ui, "CHECKPOINTS");
     let last = run.tuned.last().map(|(step, _)| *step);
+    ui.spacing_mut().item_spacing.y = 3.0;
+    ui.spacing_mut().interact_size.y = 24.0;
     for checkpoint in summary.checkpoints.iter().rev() {
         let best = if summary.best == Some(checkpoint.step) { ", best" } else { "" };
         let megabytes = checkpoint.bytes as f64 / 1e6;
