@@ -4,32 +4,32 @@
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
-use egui::{ColorImage, Context, TextureHandle, TextureOptions, ViewportCommand};
-use image::RgbImage;
+use egui::{Context, TextureHandle, ViewportCommand};
 
+pub(super) use self::watched::Watched;
+use self::watched::texture;
 use super::{Answer, App, Command, Task};
 use crate::{
     error::Error,
     jobs::{
         Event, EventKind, Job, JobHandle,
-        training::{self, Control, Course, Look, News, Pace},
+        training::{self, Control, News},
     },
     picture::Format,
-    settings::Settings,
     train::{
-        Point, TrainOptions,
+        TrainOptions,
         cost::Cost,
         doctor::{Checkup, Plan},
         goal::{Goal, lengthen},
-        in_words,
         run::{self, Loss, Summary},
         search::Search,
     },
 };
+
+mod watched;
 
 /// Steps to a run, and what is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,118 +101,6 @@ pub(super) struct Training {
     closes: bool,
     /// How much the curve of losses is smoothed, 0 to 1.
     pub smoothing: f64,
-}
-
-/// A run on screen.
-pub(super) struct Watched {
-    /// While it goes on.
-    handle: Option<JobHandle>,
-    pub control: Control,
-    pub summary: Option<Summary>,
-    pub photos: [usize; 3],
-    pub device: String,
-    pub history: Vec<Point>,
-    best: Option<crate::train::Best>,
-    pub losses: Vec<Loss>,
-    pub pace: Option<Pace>,
-    batch: Option<usize>,
-    rolled_back: Option<u64>,
-    pub paused: bool,
-    pub judging: bool,
-    /// As it is, by the base, and by the weights of a look.
-    pub before: Option<TextureHandle>,
-    pub base: Option<TextureHandle>,
-    pub tuned: Vec<(u64, TextureHandle)>,
-    /// The look that is shown; the last one if none was chosen.
-    pub shown: Option<u64>,
-    /// The base is compared with, not the photo as it was.
-    pub against_base: bool,
-    /// Where the split line is, 0 to 1.
-    pub split: f32,
-    /// The new model is being put into the list; the settings before that.
-    taking: Option<Settings>,
-    /// The settings before the new model was taken, and its name in the list.
-    pub taken: Option<(Settings, String)>,
-}
-
-impl Watched {
-    fn new(handle: JobHandle, control: Control) -> Self {
-        Self {
-            handle: Some(handle),
-            control,
-            summary: None,
-            photos: [0; 3],
-            device: String::new(),
-            history: Vec::new(),
-            best: None,
-            losses: Vec::new(),
-            pace: None,
-            batch: None,
-            rolled_back: None,
-            paused: false,
-            judging: false,
-            before: None,
-            base: None,
-            tuned: Vec::new(),
-            shown: None,
-            against_base: true,
-            split: 0.5,
-            taking: None,
-            taken: None,
-        }
-    }
-
-    pub(super) const fn is_going_on(&self) -> bool {
-        self.handle.is_some()
-    }
-
-    pub(super) fn step(&self) -> u64 {
-        let last = self.losses.last().map(|loss| loss.step);
-        last.or(self.summary.as_ref().map(|summary| summary.step)).unwrap_or(0)
-    }
-
-    /// How it is doing.
-    pub(super) fn sentence(&self) -> String {
-        let Some(summary) = &self.summary else { return "getting ready".to_owned() };
-        if let Some(verdict) = &summary.verdict {
-            return verdict.sentence.clone();
-        }
-        in_words(&self.history, self.best, summary.base_psnr, self.step(), self.rolled_back)
-    }
-
-    fn begin(&mut self, ctx: &Context, course: Course) {
-        let texture = |name: &str, picture: &RgbImage| texture(ctx, name, picture);
-        self.before = Some(texture("before", &course.before));
-        self.base = Some(texture("base", &course.base));
-        let tuned = course.tuned.iter();
-        self.tuned = tuned.map(|(step, picture)| (*step, texture("tuned", picture))).collect();
-        self.photos = course.photos;
-        self.device = course.device;
-        self.history = course.history;
-        self.best = course.best;
-        self.losses = course.losses;
-        self.summary = Some(course.summary);
-    }
-
-    fn look(&mut self, ctx: &Context, look: Look) {
-        let Look { point, best, summary, tuned } = look;
-        if self.history.last().is_none_or(|last| last.step != point.step) {
-            self.history.push(point);
-            let tuned = tuned.map(|picture: Arc<RgbImage>| texture(ctx, "tuned", &picture));
-            self.tuned.extend(tuned.map(|picture| (point.step, picture)));
-        }
-        let kept = |step: u64| summary.checkpoints.iter().any(|kept| kept.step == step);
-        self.tuned.retain(|(step, _)| kept(*step));
-        self.shown = self.shown.filter(|step| kept(*step));
-        self.best = best;
-        self.summary = Some(summary);
-    }
-}
-
-/// A picture for egui.
-fn texture(ctx: &Context, name: &str, picture: &RgbImage) -> TextureHandle {
-    let size = [picture.width() as usize, picture.height() as usize];
-    ctx.load_texture(name, ColorImage::from_rgb(size, picture), TextureOptions::LINEAR)
 }
 
 /// Ends a job that is not wanted any more.
