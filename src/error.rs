@@ -196,6 +196,13 @@ pub enum Error {
         reason: String,
     },
 
+    /// The device has too little memory for a step of training.
+    #[error("the device has too little memory for {what}")]
+    Memory {
+        /// What did not fit.
+        what: String,
+    },
+
     /// Every retry of a tile failed: the numbers are not a picture.
     #[error("the model {model} gave no usable picture ({reason}), nothing was written")]
     BadTile {
@@ -305,6 +312,7 @@ impl Error {
             Self::Model { .. } => "get the file again, or choose another model".into(),
             Self::DeviceUnknown { .. } => "see `pixmend devices` for the names".into(),
             Self::Device { .. } => "use --device cpu, which always works".into(),
+            Self::Memory { .. } => "choose smaller crops or the CPU".into(),
             Self::BadTile { .. } => "choose another model or device".into(),
             Self::Setting(_) => "see --help for the values that fit".into(),
             Self::NoPictures { .. } => "name a folder that holds pictures".into(),

@@ -32,6 +32,8 @@ pub struct Settings {
     pub sharp_pixels: bool,
     /// For the window's queue.
     pub queue: QueueSettings,
+    /// Where training runs are kept, if not in the program's own folder.
+    pub runs: Option<PathBuf>,
 }
 
 /// Where results of the window's queue go.
@@ -57,6 +59,7 @@ impl Default for Settings {
             dark: true,
             sharp_pixels: false,
             queue: QueueSettings::default(),
+            runs: None,
         }
     }
 }

@@ -18,6 +18,38 @@ pub fn picture(width: u32, height: u32) -> RgbImage {
     })
 }
 
+/// Something like a photo, of this seed: shades, an edge, and detail of every size.
+pub fn photograph(seed: u64, width: u32, height: u32) -> RgbImage {
+    // Any number that is as good as random.
+    let noise = |x: u32, y: u32, octave: u32, channel: usize| {
+        let mut value = seed << 40 ^ u64::from(octave) << 34 ^ (channel as u64) << 32;
+        value ^= u64::from(x) << 16 ^ u64::from(y);
+        for _ in 0..3 {
+            value = (value ^ value >> 31).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        }
+        (value >> 40) as f32 / 16_777_216.0 - 0.5
+    };
+    RgbImage::from_fn(width, height, |x, y| {
+        let mut pixel = [if 3 * x + 2 * y > 2 * width { 90.0 } else { 140.0 }; 3];
+        for octave in 0..8 {
+            // Each octave has about half the amplitude at twice the frequency, as photos do.
+            let cell = 128 >> octave;
+            let (column, row) = (x / cell, y / cell);
+            let (u, v) = ((x % cell) as f32 / cell as f32, (y % cell) as f32 / cell as f32);
+            for (channel, value) in pixel.iter_mut().enumerate() {
+                let at = |dx: u32, dy: u32| {
+                    let (x, y) = (column + dx, row + dy);
+                    noise(x, y, octave, 3) + 0.4 * noise(x, y, octave, channel)
+                };
+                let top = at(0, 0) * (1.0 - u) + at(1, 0) * u;
+                let bottom = at(0, 1) * (1.0 - u) + at(1, 1) * u;
+                *value += 150.0 * 0.55_f32.powi(octave as i32) * (top * (1.0 - v) + bottom * v);
+            }
+        }
+        Rgb(pixel.map(|value: f32| value.clamp(0.0, 255.0) as u8))
+    })
+}
+
 /// The same picture in each kind of pixel that is supported.
 pub fn kinds(width: u32, height: u32) -> Vec<DynamicImage> {
     let rgb = picture(width, height);

@@ -72,7 +72,11 @@ pub fn begin_repair(harness: &mut Harness<'static, App>) {
 pub fn use_cpu(folder: &Path) -> PathBuf {
     // Tests must not depend on what graphics the machine has.
     let path = folder.join("settings.toml");
-    let settings = pixmend::settings::Settings { device: "cpu".to_owned(), ..Default::default() };
+    let settings = pixmend::settings::Settings {
+        device: "cpu".to_owned(),
+        runs: Some(folder.join("runs")),
+        ..Default::default()
+    };
     settings.save(&path).unwrap();
     path
 }
@@ -89,7 +93,7 @@ impl egui::DroppedFile for Dropped {
     }
 }
 
-fn drop_file(harness: &mut Harness<'static, App>, path: &Path) {
+pub fn drop_file(harness: &mut Harness<'static, App>, path: &Path) {
     drop_files(harness, &[path]);
 }
 

@@ -207,7 +207,7 @@ impl App {
     }
 
     /// How photos that come into the queue now are done.
-    pub(super) fn plan(&self) -> Result<Plan> {
+    pub(super) fn queue_plan(&self) -> Result<Plan> {
         let device = self.settings.device.clone();
         let operation = match &self.batch.what {
             What::Upscale => Operation::Upscale {
@@ -250,7 +250,7 @@ impl App {
     pub(super) fn add_photos(&mut self, places: Vec<PathBuf>) {
         let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
         let places = places.into_iter().map(absolute).collect();
-        match self.plan() {
+        match self.queue_plan() {
             Ok(plan) => self.batch.order(Order::Add(places, plan)),
             Err(error) => self.toasts.failure(&error),
         }

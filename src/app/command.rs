@@ -32,6 +32,8 @@ pub enum Command {
     Upscale,
     /// Enlarge or repair the photo.
     SwitchTask,
+    /// Teach a model one's own photos.
+    Train,
     /// Fill what is marked.
     Fill,
     /// Take JPEG artefacts, noise and blur away.
@@ -94,7 +96,7 @@ pub enum Command {
 
 impl Command {
     /// All of them.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::Open,
         Self::Paste,
         Self::OpenSample,
@@ -107,6 +109,7 @@ impl Command {
         Self::StartQueue,
         Self::Upscale,
         Self::SwitchTask,
+        Self::Train,
         Self::Fill,
         Self::Clean,
         Self::Colourise,
@@ -154,6 +157,7 @@ impl Command {
             Self::StartQueue => "Start or pause",
             Self::Upscale => "Upscale the photo",
             Self::SwitchTask => "Upscale or repair",
+            Self::Train => "Train",
             Self::Fill => "Fill",
             Self::Clean => "Clean",
             Self::Colourise => "Colourise",
@@ -204,6 +208,7 @@ impl Command {
             Self::StartQueue => "Work the queue off, or pause it before the next tile",
             Self::Upscale => "Enlarge the photo four times, starting with what you look at",
             Self::SwitchTask => "Switch between enlarging and repairing",
+            Self::Train => "Teach a model your own photos, and back",
             Self::Fill => "Fill what is marked; nothing else changes",
             Self::Clean => "Take away JPEG artefacts, noise and blur: of what is marked, or of all",
             Self::Colourise => "Give a grey photo colours: what is marked, or all of it",
@@ -262,6 +267,7 @@ impl Command {
             | Self::Adopt => vec![],
             Self::Queue => vec![command(Key::J)],
             Self::SwitchTask => vec![plain(Key::R)],
+            Self::Train => vec![command(Key::T)],
             Self::Fill => vec![plain(Key::Enter)],
             Self::Undo => vec![command(Key::Z)],
             Self::Redo => vec![
@@ -310,7 +316,9 @@ impl Command {
     #[must_use]
     pub fn is_enabled(self, app: &App) -> bool {
         match self {
-            Self::Open | Self::OpenSample | Self::Theme | Self::Help | Self::Quit => true,
+            Self::Open | Self::OpenSample | Self::Train | Self::Theme | Self::Help | Self::Quit => {
+                true
+            }
             Self::Queue | Self::AddPhotos | Self::AddFolder | Self::ResultsFolder => true,
             Self::ManyPhotos => app.has_photo(),
             Self::StartQueue => app.batch.counts.waiting > 0,

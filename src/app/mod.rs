@@ -30,6 +30,7 @@ mod repair;
 mod steps;
 mod theme;
 mod toasts;
+mod training;
 mod viewer;
 
 pub use command::Command;
@@ -38,6 +39,7 @@ use batch::Batch;
 use repair::{Repair, Tool};
 use steps::{Adopting, Project};
 use toasts::Toasts;
+use training::Training;
 use viewer::{Marks, Viewer};
 
 /// The picture behind "Try the sample photo".
@@ -136,6 +138,7 @@ impl Summary {
 enum Task {
     Upscale,
     Repair,
+    Train,
 }
 
 /// The running job that makes a result.
@@ -162,6 +165,7 @@ pub struct App {
     running: Option<Running>,
     saving: Option<JobHandle>,
     task: Task,
+    training: Training,
     /// How much of a cleaned photo is taken, 0 to 1.
     strength: f32,
     /// The sample photo, for its button.
@@ -193,6 +197,7 @@ enum Answer {
     AddModels(Vec<PathBuf>),
     AddPhotos(Vec<PathBuf>),
     ResultsTo(PathBuf),
+    Photos(Vec<PathBuf>),
 }
 
 /// Opens the window and stays until it is closed.
@@ -254,6 +259,7 @@ impl App {
             running: None,
             saving: None,
             task: Task::Upscale,
+            training: Training::new(),
             strength: 1.0,
             sample: sample_texture(&ctx)?,
             adapters: Vec::new(),
@@ -278,6 +284,7 @@ impl App {
         theme::apply(&ctx, app.settings.dark);
         app.workers.submit(Job::ListDevices);
         app.workers.submit(Job::ListModels);
+        app.list_runs();
         if let Some(photo) = setup.photo {
             app.open(photo);
         }
@@ -451,6 +458,9 @@ impl App {
                 if self.prepared_for(Made::Upscale, command, ctx) {
                     self.upscale();
                 }
+            }
+            Command::Train => {
+                self.task = if self.trains() { Task::Upscale } else { Task::Train };
             }
             Command::SwitchTask => {
                 self.task = if self.task == Task::Upscale { Task::Repair } else { Task::Upscale };
@@ -819,6 +829,7 @@ impl App {
                     self.settings.queue.folder = Some(folder);
                     self.keep_settings();
                 }
+                Answer::Photos(paths) => self.learn_from(paths),
             }
         }
         let events: Vec<Event> = self.workers.events().collect();
@@ -831,6 +842,7 @@ impl App {
     }
 
     fn receive_event(&mut self, event: Event, ctx: &Context) {
+        let Some(event) = self.receive_training(event, ctx) else { return };
         let is = |handle: Option<&JobHandle>| handle.is_some_and(|handle| handle.id == event.id);
         let opening = is(self.opening.as_ref());
         let running = is(self.running.as_ref().map(|running| &running.handle));
@@ -911,6 +923,7 @@ impl App {
             EventKind::Finished(Outcome::Models { all, added }) => {
                 self.importing = None;
                 self.receive_models(all, &added, ctx);
+                self.used_model(&added);
             }
             EventKind::Failed(error) => {
                 if opening {
@@ -944,6 +957,7 @@ impl App {
             }
             // Of a photo that is no longer on screen.
             EventKind::Started(_)
+            | EventKind::Training(_)
             | EventKind::Progress(_)
             | EventKind::Patch(_)
             | EventKind::Cancelled
@@ -1043,11 +1057,14 @@ impl App {
             let path = path.filter(|path| path.is_absolute());
             (if dropped.is_empty() { Vec::from_iter(path) } else { dropped }, pasted)
         });
-        let is_models = |path: &PathBuf| library::is_model_file(path) || path.is_dir();
-        if self.are_for_queue(&dropped) {
+        let trains = self.trains() && !self.batch.shown;
+        let is_models = |path: &PathBuf| library::is_model_file(path) || (path.is_dir() && !trains);
+        if !trains && self.are_for_queue(&dropped) {
             self.add_photos(dropped);
         } else if dropped.first().is_some_and(is_models) {
             self.import(dropped);
+        } else if trains && !dropped.is_empty() {
+            self.learn_from(dropped);
         } else if let Some(path) = dropped.into_iter().next() {
             self.open(path);
         } else if let Some(image) = pasted {
@@ -1072,6 +1089,7 @@ impl eframe::App for App {
     /// Runs before each frame, and also while the window is hidden.
     fn logic(&mut self, ctx: &Context, _frame: &mut eframe::Frame) {
         self.receive(ctx);
+        self.guard_run(ctx);
     }
 
     /// Marks of the last moment are kept too: what is queued is done before the program ends.

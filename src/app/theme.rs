@@ -33,6 +33,18 @@ pub const ACCENT: Color32 = Color32::from_rgb(0xF2, 0xA0, 0x3D);
 /// Text on the accent.
 pub const ON_ACCENT: Color32 = Color32::from_rgb(0x24, 0x17, 0x05);
 
+/// What is wrong with a photo.
+#[must_use]
+pub const fn warning(dark: bool) -> Color32 {
+    if dark { Color32::from_rgb(0xF0, 0x8A, 0x7A) } else { Color32::from_rgb(0xB3, 0x3A, 0x28) }
+}
+
+/// The main line of a plot, in the accent of a shade that is seen on the ground.
+#[must_use]
+pub const fn curve(dark: bool) -> Color32 {
+    if dark { ACCENT } else { Color32::from_rgb(0xC2, 0x6F, 0x0A) }
+}
+
 /// Around the photo: neutral, so that it does not colour the eye.
 #[must_use]
 pub const fn canvas(dark: bool) -> Color32 {

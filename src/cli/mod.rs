@@ -22,6 +22,7 @@ mod batch;
 mod compare;
 mod degrade;
 mod devices;
+mod doctor;
 mod eval;
 mod mend;
 mod models;
@@ -63,6 +64,8 @@ pub enum Command {
     Compare(compare::Arguments),
     /// Fine-tune a model on photos, and be told whether it got better
     Train(Box<train::Arguments>),
+    /// Say what is wrong with photos before they are learnt from
+    Doctor(doctor::Arguments),
     /// Make a photo worse, as training does
     Degrade(degrade::Arguments),
     /// List models, and write them to files
@@ -83,6 +86,7 @@ pub fn run(command: &Command) -> ExitCode {
         Command::Eval(arguments) => eval::run(arguments),
         Command::Compare(arguments) => compare::run(arguments),
         Command::Train(arguments) => train::run(arguments),
+        Command::Doctor(arguments) => doctor::run(arguments),
         Command::Degrade(arguments) => degrade::run(arguments),
         Command::Models(arguments) => models::run(arguments),
     }));

@@ -13,7 +13,6 @@ use super::{interrupted, print_json, tell};
 use crate::{
     device::Chosen,
     error::{Error, Result},
-    model::Model,
     net::{
         NetworkConfig, colouriser,
         enhancenet::{EnhanceNetConfig, EnhanceNetKind},
@@ -21,14 +20,14 @@ use crate::{
         unet::UnetConfig,
     },
     settings::{self, Existing},
-    train::{StepReport, TrainOptions, Trainer, search::range_test, verdict::Verdict},
+    train::{NEW, StepReport, TrainOptions, Trainer, search::range_test, verdict::Verdict},
 };
 
 /// Arguments of `pixmend train`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Photos to learn from: files and folders
-    #[arg(value_name = "PHOTOS", required = true)]
+    /// Photos to learn from: files and folders; those of the recipe if none are given
+    #[arg(value_name = "PHOTOS", required_unless_present_any = ["recipe", "resume"])]
     photos: Vec<PathBuf>,
     /// Kind of a fresh network [default: residual]
     #[arg(long, value_enum)]
@@ -104,24 +103,25 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         Trainer::resume(&checkpoint, &arguments.photos, device)?
     } else {
         let mut options = with_recipe(arguments)?;
-        let base = match options.base.as_str() {
-            "new" => {
-                let config = match &options.network {
-                    Some(config) if !shaped(arguments) => config.clone(),
-                    _ => fresh(arguments)?,
-                };
-                options.network = Some(config.clone());
-                Trainer::fresh(&config, options.seed)?
+        match options.base.as_str() {
+            NEW if options.network.is_none() || shaped(arguments) => {
+                options.network = Some(fresh(arguments)?);
             }
+            NEW => {}
             _ if shaped(arguments) => {
                 return Err(Error::Setting(
                     "--network, --channels, --blocks, --scale and --mask are for --base new"
                         .to_owned(),
                 ));
             }
-            name => Model::find(name)?,
+            _ => {}
+        }
+        let base = Trainer::base_of(&options)?;
+        let photos = match &arguments.photos[..] {
+            [] => options.photos.clone(),
+            given => given.to_owned(),
         };
-        Trainer::new(&arguments.photos, base, options, device)?
+        Trainer::new(&photos, base, options, device)?
     };
     if arguments.find_rate {
         return find_rate(trainer, arguments);
@@ -157,7 +157,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         // Longer than time can be counted is no limit.
         Duration::try_from_secs_f64(minutes.max(0.0) * 60.0).unwrap_or(Duration::MAX)
     });
-    while trainer.done() < trainer.options().steps {
+    while !trainer.is_over() {
         let stopped = interrupted.load(Ordering::Relaxed);
         if stopped || limit.is_some_and(|limit| begin.elapsed() >= limit) {
             if !stopped {

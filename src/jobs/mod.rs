@@ -1,8 +1,8 @@
 //! Work in the background: jobs in, events out.
 //!
-//! Two threads: one for everything that touches tensors, since Burn orders its
-//! work by thread, and one for files, so that a photo can be opened or saved
-//! while another is being enlarged. A job owns all it needs; there is no
+//! Three threads: one for pictures and tensors, since Burn orders its work by
+//! thread, one for files, so that a photo can be opened or saved while another
+//! is being enlarged, and one for [`training`]. A job owns all it needs; there is no
 //! shared state beside a flag to cancel and the place the user is looking at.
 //!
 //! Nothing here knows a widget: the window passes in how to wake it.
@@ -47,6 +47,7 @@ use crate::{
 };
 
 pub mod queue;
+pub mod training;
 
 use queue::operation::Marks;
 
@@ -143,6 +144,8 @@ pub enum Job {
         /// In their order.
         steps: Vec<Step>,
     },
+    /// Train, or prepare it.
+    Training(Box<training::Task>),
     /// Write a finished result.
     Save {
         /// The photo it was made from.
@@ -187,6 +190,8 @@ pub enum EventKind {
     Patch(Arc<Patch>),
     /// Something to know; the job goes on.
     Note(String),
+    /// How training goes.
+    Training(training::News),
     /// Done.
     Finished(Outcome),
     /// Not done.
@@ -220,6 +225,8 @@ pub enum Outcome {
     MaskKept,
     /// The steps are kept.
     StepsKept,
+    /// All that training had to tell was told.
+    Trained,
     /// All patches were sent.
     Upscaled {
         /// What was done.
@@ -356,6 +363,8 @@ impl Drop for Turn {
 pub struct Workers {
     tensors: Worker,
     files: Worker,
+    training: Worker,
+    /// Jobs that wait for the thread of tensors or run there.
     events: Receiver<Event>,
     next_id: u64,
     running: Vec<Arc<AtomicBool>>,
@@ -376,13 +385,14 @@ impl Workers {
     pub fn start(wake: impl Fn() + Send + Sync + 'static) -> std::io::Result<Self> {
         let (outbox, events) = unbounded();
         let wake: Arc<dyn Fn() + Send + Sync> = Arc::new(wake);
+        let busy = Busy::default();
         let worker = |name: &str| {
             let (inbox, jobs) = unbounded::<(JobHandle, Job, Option<Turn>)>();
-            let (outbox, wake) = (outbox.clone(), wake.clone());
+            let (outbox, wake, busy) = (outbox.clone(), wake.clone(), busy.clone());
             let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
                 for (handle, job, turn) in jobs {
-                    Reporter { outbox: &outbox, wake: &*wake, handle: &handle, view: None }
-                        .work(job);
+                    let (outbox, wake, busy) = (&outbox, &*wake, &busy);
+                    Reporter { outbox, wake, handle: &handle, view: None, busy }.work(job);
                     drop(turn);
                 }
             })?;
@@ -391,10 +401,11 @@ impl Workers {
         Ok(Self {
             tensors: worker("tensors")?,
             files: worker("files")?,
+            training: worker("training")?,
+            busy,
             events,
             next_id: 0,
             running: Vec::new(),
-            busy: Busy::default(),
         })
     }
 
@@ -406,7 +417,11 @@ impl Workers {
         self.running.retain(|flag| Arc::strong_count(flag) > 1);
         self.running.push(handle.cancel.clone());
         let turn = job.needs_tensors().then(|| self.busy.begin());
-        let worker = if job.needs_tensors() { &self.tensors } else { &self.files };
+        let worker = match &job {
+            job if job.needs_tensors() => &self.tensors,
+            Job::Training(task) if task.is_long() => &self.training,
+            _ => &self.files,
+        };
         if let Some(inbox) = &worker.inbox {
             // It fails only if the thread is gone, which ends with `self`.
             let _sent = inbox.send((handle.clone(), job, turn));
@@ -431,7 +446,7 @@ impl Drop for Workers {
         for flag in &self.running {
             flag.store(true, Ordering::Relaxed);
         }
-        for worker in [&mut self.tensors, &mut self.files] {
+        for worker in [&mut self.tensors, &mut self.files, &mut self.training] {
             worker.inbox = None;
             if let Some(thread) = worker.thread.take() {
                 let _ended = thread.join();
@@ -446,6 +461,8 @@ struct Reporter<'a> {
     wake: &'a (dyn Fn() + Send + Sync),
     handle: &'a JobHandle,
     view: Option<(Focus, (u32, u32))>,
+    /// See [`Workers`].
+    busy: &'a Busy,
 }
 
 impl Reporter<'_> {
@@ -543,6 +560,7 @@ impl Reporter<'_> {
                 }
                 Ok(Outcome::StepsKept)
             }
+            Job::Training(task) => self.training(*task).map(|()| Outcome::Trained),
             Job::Save { picture, result, strength, metadata, path } => {
                 let result = taken(result, &picture, strength);
                 let written = save(&result, metadata, &path)?;

@@ -37,6 +37,11 @@ pub struct Photo {
 }
 
 impl Photo {
+    /// With the signature of its content, of its own size.
+    pub(super) const fn new(path: PathBuf, signature: u64) -> Self {
+        Self { path, signature, longest: u32::MAX }
+    }
+
     /// Its pixels, made smaller if they are to be.
     ///
     /// # Errors
@@ -102,21 +107,14 @@ pub fn split(
     longest: u32,
     [validation_share, test_share]: [f64; 2],
 ) -> Result<Split> {
-    let mut files = Vec::new();
-    for place in places {
-        gather(place, &mut files)?;
-    }
-    files.sort();
-    files.dedup();
     let least = |(width, height): (u32, u32)| width.min(height);
-    let mut split = Split::default();
-    let mut photos = Vec::new();
-    for path in files {
+    let (mut left_out, mut photos) = (Vec::new(), Vec::new());
+    for path in files(places)? {
         match Picture::open(&path) {
-            Err(error) => split.left_out.push(error.to_string()),
+            Err(error) => left_out.push(error.to_string()),
             Ok(picture) if least(shrunk(picture.size(), longest)) < min_side => {
                 let name = path.display();
-                split.left_out.push(format!("smaller than {min_side} pixels: {name}"));
+                left_out.push(format!("smaller than {min_side} pixels: {name}"));
             }
             Ok(picture) => {
                 let signature = signature(&picture.pixels.into_rgb8());
@@ -124,10 +122,23 @@ pub fn split(
             }
         }
     }
+    let split = divided(photos, validation_share, test_share).map_err(|error| match error {
+        Error::NoPictures { .. } => {
+            Error::NoPictures { path: places.first().cloned().unwrap_or_default() }
+        }
+        other => other,
+    })?;
+    Ok(Split { left_out, ..split })
+}
+
+/// Splits photos as [`split`] does.
+pub(super) fn divided(photos: Vec<Photo>, validation_share: f64, test_share: f64) -> Result<Split> {
+    let first = photos.first().map(|photo| photo.path.clone());
     let groups = alike(photos);
     if groups.len() < 3 {
-        return Err(Error::NoPictures { path: places.first().cloned().unwrap_or_default() });
+        return Err(Error::NoPictures { path: first.unwrap_or_default() });
     }
+    let mut split = Split::default();
     let part = |share: f64| ((groups.len() as f64 * share).round() as usize).max(1);
     let (test, validation) = (part(test_share), part(validation_share));
     for (rank, group) in groups.into_iter().enumerate() {
@@ -143,6 +154,15 @@ pub fn split(
         return Err(Error::Setting("too much is held out: no photo is left to learn from".into()));
     }
     Ok(split)
+}
+
+/// The pictures among files and in folders, in the order of their paths, each once.
+pub(super) fn files(places: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    places.iter().try_for_each(|place| gather(place, &mut files))?;
+    files.sort();
+    files.dedup();
+    Ok(files)
 }
 
 /// Files whose ending names a picture, in a folder and the folders in it.
@@ -170,7 +190,7 @@ fn gather(place: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
 
 /// A bit for each of 8x8 places: whether the picture gets brighter to the right there
 /// ("difference hash").
-fn signature(picture: &RgbImage) -> u64 {
+pub(super) fn signature(picture: &RgbImage) -> u64 {
     let small = resize_exact(picture, 9, 8);
     let luma = |x: u32, y: u32| {
         let [r, g, b] = small.get_pixel(x, y).0.map(u32::from);
@@ -180,11 +200,16 @@ fn signature(picture: &RgbImage) -> u64 {
     places.fold(0, |bits, (x, y)| bits << 1 | u64::from(luma(x + 1, y) > luma(x, y)))
 }
 
+/// Whether photos with these signatures count as one.
+pub(super) const fn is_near(a: u64, b: u64) -> bool {
+    (a ^ b).count_ones() <= NEAR
+}
+
 /// Groups of photos that look alike, in an order that depends on their content only.
 fn alike(photos: Vec<Photo>) -> Vec<Vec<Photo>> {
     let mut groups: Vec<Vec<Photo>> = Vec::new();
     for photo in photos {
-        let near = |other: &Photo| (other.signature ^ photo.signature).count_ones() <= NEAR;
+        let near = |other: &Photo| is_near(other.signature, photo.signature);
         // A photo may connect groups that were apart.
         let (mut mine, others): (Vec<_>, Vec<_>) =
             groups.into_iter().partition(|group| group.iter().any(near));

@@ -45,18 +45,26 @@ use crate::{
 
 mod adam;
 mod checkpoint;
+pub mod cost;
 pub mod data;
 pub mod degrade;
+pub mod doctor;
+pub mod goal;
 mod learner;
 pub mod loss;
+mod memory;
 pub mod options;
 mod report;
+pub mod run;
+pub mod sample;
 pub mod schedule;
 pub mod search;
 pub mod verdict;
 pub mod warp;
+mod words;
 
 pub use options::TrainOptions;
+pub use words::in_words;
 
 /// The best weights so far.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,6 +103,9 @@ pub struct StepReport {
     pub validation: Option<f64>,
     /// The run had diverged: it went back to the last good state with half the rate.
     pub rolled_back: bool,
+    /// Pairs of crops that went through the network together: fewer than before if the device was
+    /// out of memory.
+    pub batch: usize,
 }
 
 /// What features are compared by, in losses and in figures.
@@ -135,6 +146,9 @@ const ALARMS: u32 = 4;
 /// What losses are multiplied by on their way back.
 const LOSS_SCALE: f64 = 1024.0;
 
+/// What options call a fresh network.
+pub const NEW: &str = "new";
+
 /// Name of a base that was not trained.
 const FRESH: &str = "a fresh network";
 
@@ -157,8 +171,14 @@ pub struct Trainer {
     rate_scale: f64,
     mean_loss: f64,
     base_figures: Figures,
+    /// What the base took for the validation photos, as each look does.
+    base_time: Duration,
     best: Option<Best>,
     best_model: Model,
+    /// The averaged weights at the last look.
+    looked_at: Model,
+    /// Batches cannot be smaller.
+    least_batch: usize,
     history: Vec<Point>,
     good: Good,
     /// Since the last good look.
@@ -203,6 +223,20 @@ impl Trainer {
         Self::assemble(photos, base, options, chosen, (Learner::new(generator), discriminator), 0)
     }
 
+    /// The base that options name, as far as they say it all.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a fresh network without a shape, or those of finding a model.
+    pub fn base_of(options: &TrainOptions) -> Result<Model> {
+        match (options.base.as_str(), &options.network) {
+            (NEW, Some(config)) => Self::fresh(config, options.seed),
+            (NEW, None) => {
+                Err(Error::Setting("it is not said what the fresh network is like".to_owned()))
+            }
+            (name, _) => Model::find(name),
+        }
+    }
+
     /// The weights of a fresh network, as a base; see [`NetworkConfig::fresh`].
     ///
     /// # Errors
@@ -217,7 +251,7 @@ impl Trainer {
         Model::of(FRESH, config, &network)
     }
 
-    /// Goes on with a run from its file, on the same photos.
+    /// Goes on with a run from its file, on the same photos; none stands for those in its options.
     ///
     /// # Errors
     /// [`Error::Model`] if the file is no checkpoint, or as [`Self::new`].
@@ -227,6 +261,7 @@ impl Trainer {
         let base = Model::from_bytes(&progress.base, base.into())?;
         let best_model = Model::from_bytes(&name, best.into())?;
         let options = progress.options.resolved()?;
+        let photos = if photos.is_empty() { &options.photos.clone() } else { photos };
         let plain = chosen.burn().clone();
         let device = plain.clone().autodiff();
         let unfit = || Error::Model {
@@ -273,7 +308,8 @@ impl Trainer {
         let recipe = options.recipe();
         let (scale, slots) = (base.scale(), slots::of(&generator.network));
         let normalises = slots.iter().any(|slot| slot.path.ends_with("running_mean"));
-        if options.batch == 1 && (normalises || discriminator.is_some()) {
+        let least_batch = if normalises || discriminator.is_some() { 2 } else { 1 };
+        if options.batch < least_batch {
             return Err(Error::Setting(
                 "batch normalisation has nothing to compare a single crop with: give --batch 2 \
                  or more"
@@ -318,12 +354,13 @@ impl Trainer {
             [options.validation_share, options.test_share],
         )?;
         let validation = pairs(&split.validation, &recipe, scale, options.seed, VALIDATION)?;
-        let threads = rayon::current_num_threads().max(2) as u64;
         let first = step * options.accumulate as u64;
         let cut = Cut::new(&options, scale);
-        let loader = Loader::start(split.train.clone(), cut, first, threads)?;
+        let loader = Loader::start(split.train.clone(), cut, first, loader_threads())?;
         let perceptual = comparison.perceptual.as_ref();
+        let begin = Instant::now();
         let base_figures = mean_figures(&base, &validation, &chosen, perceptual)?;
+        let base_time = begin.elapsed();
         let config = base.config().clone();
         let memory = (chosen.burn() == &Device::flex()).then(KeptMemory::new);
         let good = Good {
@@ -333,6 +370,8 @@ impl Trainer {
         };
         Ok(Self {
             best_model: base.clone(),
+            looked_at: base.clone(),
+            least_batch,
             base,
             device,
             chosen,
@@ -344,6 +383,7 @@ impl Trainer {
             rate_scale: 1.0,
             mean_loss: 0.0,
             base_figures,
+            base_time,
             best: None,
             history: Vec::new(),
             good,
@@ -401,6 +441,22 @@ impl Trainer {
         &self.history
     }
 
+    /// Whether all steps are done, or the validation photos have not got better for as many looks
+    /// as [`TrainOptions::patience`] says.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        let best = self.best.map_or(0, |best| best.step);
+        let since = self.history.iter().filter(|point| point.step > best).count() as u64;
+        let patience = self.options.patience;
+        self.step >= self.options.steps || (patience > 0 && since >= patience)
+    }
+
+    /// The averaged weights at the last look; the base model's before the first one.
+    #[must_use]
+    pub const fn latest_model(&self) -> &Model {
+        &self.looked_at
+    }
+
     /// Share of the time that steps have waited for photos, 0 to 1.
     #[must_use]
     pub fn waiting_share(&self) -> f64 {
@@ -423,7 +479,12 @@ impl Trainer {
         let (warm_up, peak) = (options.warm_up, options.rate * self.rate_scale);
         let rate = options.schedule.rate(self.step, options.steps, peak, warm_up);
         let rate_scale = self.rate_scale;
-        let (loss, learnt) = self.update(rate, DIVERGED * self.mean_loss)?;
+        let (loss, learnt) = loop {
+            match self.update(rate, DIVERGED * self.mean_loss) {
+                Err(Error::Memory { .. }) => self.halve_batches()?,
+                done => break done?,
+            }
+        };
         self.alarms = if learnt { 0 } else { self.alarms + 1 };
         if !loss.is_finite() || self.alarms == ALARMS {
             self.roll_back()?;
@@ -433,7 +494,8 @@ impl Trainer {
             || self.step == self.options.steps;
         let validation = if looks { self.look()? } else { None };
         let rolled_back = self.rate_scale < rate_scale;
-        Ok(StepReport { step: self.step, loss, rate, validation, rolled_back })
+        let (step, batch) = (self.step, self.options.batch);
+        Ok(StepReport { step, loss, rate, validation, rolled_back, batch })
     }
 
     /// Learns from the next batches and gives their mean loss. Nothing is learnt if that is not a
@@ -449,7 +511,8 @@ impl Trainer {
             let ready = Instant::now();
             self.waited += ready - begin;
             if value.is_finite() {
-                let (loss, found) = self.gradients(batch);
+                let size = self.options.batch;
+                let (loss, found) = memory::guarded(size, || self.gradients(batch))?;
                 value += loss / count as f64;
                 gradients = Some(match gradients {
                     Some(sum) => Gradients::sum(sum, found),
@@ -628,8 +691,9 @@ impl Trainer {
         let best = self.best.map(|best| merit(best.psnr, best.distance, *measure));
         if merit(psnr, distance, *measure) > best.unwrap_or(f64::NEG_INFINITY) {
             self.best = Some(Best { step, psnr, distance });
-            self.best_model = model;
+            self.best_model = model.clone();
         }
+        self.looked_at = model;
         self.history.push(Point { step, loss: self.mean_loss, psnr, distance });
         self.good = self.now();
         self.roll_backs = 0;
@@ -686,6 +750,11 @@ impl Trainer {
     pub fn report(&self, verdict: &Verdict, folder: &Path) -> Result<PathBuf> {
         report::write(self, verdict, folder)
     }
+}
+
+/// Threads that cut crops while the device works.
+fn loader_threads() -> u64 {
+    rayon::current_num_threads().max(2) as u64
 }
 
 /// The discriminator that the options ask for.

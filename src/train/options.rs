@@ -134,9 +134,15 @@ pub struct TrainOptions {
     /// Steps from one look at the validation photos, and one checkpoint, to the next
     #[arg(long, default_value_t = 100, help_heading = "Photos")]
     pub validate_every: u64,
+    /// Looks in a row that find nothing better, after which the run ends; 0 for never
+    #[arg(long, default_value_t = 0, help_heading = "Photos")]
+    pub patience: u64,
     /// Decides everything that is drawn
     #[arg(long, default_value_t = 0, help_heading = "Learning")]
     pub seed: u64,
+    /// Photos to learn from, files and folders, where none are named beside the options.
+    #[arg(skip)]
+    pub photos: Vec<PathBuf>,
     /// Shape of the fresh network, where `base` is `new`.
     #[arg(skip)]
     pub network: Option<NetworkConfig>,
@@ -206,7 +212,8 @@ impl TrainOptions {
             self.degradation_recipe = Some(Recipe::find(&self.degradation)?);
         }
         // A run that is resumed may be resumed from another folder.
-        for file in [&mut self.features, &mut self.encoder].into_iter().flatten() {
+        let files = [&mut self.features, &mut self.encoder].into_iter().flatten();
+        for file in files.chain(&mut self.photos) {
             *file = std::path::absolute(&file).map_err(|error| Error::read(&*file, error))?;
         }
         self.recipe().check()?;

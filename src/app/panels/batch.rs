@@ -416,7 +416,7 @@ fn plan_ui(app: &mut App, ui: &mut Ui) {
     if app.settings != before {
         app.keep_settings();
     }
-    let plan = match app.plan() {
+    let plan = match app.queue_plan() {
         Ok(plan) => plan,
         Err(error) => {
             ui.label(

@@ -10,7 +10,10 @@ use super::{App, Command, Task, theme, viewer::View};
 mod batch;
 mod repair;
 mod steps;
+mod train;
 mod upscale;
+
+pub(super) use upscale::in_words;
 
 /// Draws everything.
 pub(super) fn show(app: &mut App, ui: &mut Ui) {
@@ -20,7 +23,7 @@ pub(super) fn show(app: &mut App, ui: &mut Ui) {
     let bar =
         Frame::new().fill(ui.visuals().panel_fill).inner_margin(egui::Margin::symmetric(14, 4));
     Panel::bottom("status").frame(bar).show(ui, |ui| status_ui(app, ui));
-    if app.document.is_some() || app.batch.shown {
+    if app.document.is_some() || app.batch.shown || app.trains() {
         let side = Frame::new().fill(ui.visuals().panel_fill).inner_margin(theme::panel_margin());
         Panel::right("task")
             .resizable(false)
@@ -35,6 +38,8 @@ pub(super) fn show(app: &mut App, ui: &mut Ui) {
     CentralPanel::no_frame().frame(canvas).show(ui, |ui| {
         if app.batch.shown {
             batch::list_ui(app, ui);
+        } else if app.trains() {
+            train::canvas_ui(app, ui);
         } else if app.document.is_some() {
             app.viewer.ui(ui);
         } else {
@@ -43,6 +48,7 @@ pub(super) fn show(app: &mut App, ui: &mut Ui) {
         drop_hint_ui(app, ui);
     });
     keys_ui(app, ui);
+    train::close_ui(app, ui);
 }
 
 /// The panel beside the canvas.
@@ -50,10 +56,17 @@ fn task_ui(app: &mut App, ui: &mut Ui) {
     let keys = Command::SwitchTask.keys(ui.ctx());
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 2.0;
-        for (task, name) in [(Task::Upscale, "Upscale"), (Task::Repair, "Repair")] {
+        let photo = format!("{}  ({keys})", Command::SwitchTask.help());
+        let keys = Command::Train.keys(ui.ctx());
+        let train = format!("{}  ({keys})", Command::Train.help());
+        for (task, name, help) in [
+            (Task::Upscale, "Upscale", &photo),
+            (Task::Repair, "Repair", &photo),
+            (Task::Train, "Train", &train),
+        ] {
             let tab = ui
                 .selectable_label(app.task == task, RichText::new(name).strong())
-                .on_hover_text(format!("{}  ({keys})", Command::SwitchTask.help()));
+                .on_hover_text(help);
             if tab.clicked() {
                 app.task = task;
             }
@@ -63,6 +76,7 @@ fn task_ui(app: &mut App, ui: &mut Ui) {
     egui::ScrollArea::vertical().show(ui, |ui| match app.task {
         Task::Upscale => upscale::ui(app, ui),
         Task::Repair => repair::ui(app, ui),
+        Task::Train => train::ui(app, ui),
     });
 }
 
@@ -85,7 +99,11 @@ fn toolbar_ui(app: &mut App, ui: &mut Ui) {
         if Command::Queue.decorated(ui, app, button).clicked() {
             app.queue.push(Command::Queue);
         }
-        if app.has_photo() && !app.batch.shown {
+        if app.batch.shown {
+            // The list has a bar of its own.
+        } else if !app.has_photo() {
+            click(app, ui, Command::Train);
+        } else if !app.trains() {
             ui.add_space(10.0);
             view_switch_ui(app, ui);
             ui.add_space(10.0);
@@ -134,8 +152,12 @@ fn status_ui(app: &App, ui: &mut Ui) {
         };
         let text = if app.running.is_none() { text.replace("Running", "Ran") } else { text };
         ui.label(theme::quiet(text));
+        if let Some(text) = app.training_status() {
+            ui.separator();
+            ui.label(theme::quiet(text));
+        }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            if app.document.is_some() {
+            if app.document.is_some() && !app.trains() {
                 let percent = app.viewer.magnification() * 100.0;
                 let text = if percent < 10.0 {
                     format!("{percent:.1} %")

@@ -298,7 +298,7 @@ fn description(picture: &Picture) -> String {
 }
 
 /// A time that nobody would state more precisely.
-pub(super) fn in_words(time: Duration) -> String {
+pub(in crate::app) fn in_words(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     if seconds < 10.0 {
         format!("{seconds:.1} s")

@@ -1,0 +1,235 @@
+//! The panel for training without a screen, on photos made here and with a tiny network.
+
+use std::path::{Path, PathBuf};
+
+use egui::{Key, Modifiers, Role};
+use egui_kittest::{
+    Harness,
+    kittest::{NodeT as _, Queryable as _},
+};
+use image::codecs::jpeg::JpegEncoder;
+use pixmend::{
+    app::App,
+    model::library,
+    net::{NetworkConfig, residual::ResidualConfig},
+    settings::{Existing, Settings},
+    train::Trainer,
+};
+
+use crate::{
+    support::{photograph, write},
+    window::{click, drop_file, press, shows, step_until, use_cpu, wait_for, window},
+};
+
+/// A folder of photos, with a duplicate and one that JPEG has ruined.
+fn photos(folder: &Path) -> PathBuf {
+    let folder = folder.join("holiday");
+    std::fs::create_dir(&folder).unwrap();
+    for seed in 0..10 {
+        write(&folder, &format!("{seed}.png"), &photograph(seed, 200, 170));
+    }
+    std::fs::copy(folder.join("3.png"), folder.join("twin.png")).unwrap();
+    let mut bytes = Vec::new();
+    let ruined = photograph(20, 200, 170);
+    JpegEncoder::new_with_quality(&mut bytes, 8).encode_image(&ruined).unwrap();
+    write(&folder, "ruined.png", &image::load_from_memory(&bytes).unwrap().into_rgb8());
+    folder
+}
+
+/// Settings in which a tiny network enlarges, which is in the library.
+fn tiny(home: &Path, name: &str) -> PathBuf {
+    library::keep_in(tempfile::tempdir().unwrap().keep());
+    let network = ResidualConfig { channels: 4, blocks: 1, ..ResidualConfig::starter() };
+    let model = Trainer::fresh(&NetworkConfig::Residual(network), 3).unwrap();
+    let file = model.save(&home.join(format!("{name}.safetensors")), Existing::Refuse).unwrap();
+    library::add(&file, Existing::Replace).unwrap();
+    let path = use_cpu(home);
+    let settings = Settings { model: name.to_owned(), ..Settings::load(&path).unwrap() };
+    settings.save(&path).unwrap();
+    path
+}
+
+/// How many steps the plot of losses shows.
+fn points(harness: &Harness<'_, App>) -> usize {
+    let plot = harness.query_all_by_label_contains("Loss: ").next();
+    let label = plot.and_then(|plot| plot.accesskit_node().label());
+    let count = label.and_then(|label| label.split(' ').nth(1)?.parse().ok());
+    count.unwrap_or(0)
+}
+
+#[track_caller]
+fn wait_for_points(harness: &mut Harness<'static, App>, count: usize) {
+    step_until(harness, &format!("{count} steps are done"), |harness| points(harness) >= count);
+}
+
+fn toggle(harness: &mut Harness<'static, App>, photo: &str) {
+    let label = format!("Use {photo}");
+    harness.get_by_role_and_label(Role::CheckBox, &label).click();
+    harness.step();
+    harness.step();
+}
+
+/// Presses a button that may be scrolled out of view.
+fn choose(harness: &mut Harness<'static, App>, button: &str) {
+    harness.get_by_role_and_label(Role::Button, button).click_accesskit();
+    harness.step();
+    harness.step();
+}
+
+/// As by the button of the window.
+fn ask_to_close(harness: &mut Harness<'static, App>) {
+    let viewport = |harness: &mut Harness<'static, App>| {
+        let viewports = &mut harness.input_mut().viewports;
+        viewports.get_mut(&egui::ViewportId::ROOT).unwrap().events.clone()
+    };
+    assert!(viewport(harness).is_empty());
+    let events = |harness: &mut Harness<'static, App>, events: Vec<egui::ViewportEvent>| {
+        let viewports = &mut harness.input_mut().viewports;
+        viewports.get_mut(&egui::ViewportId::ROOT).unwrap().events = events;
+    };
+    events(harness, vec![egui::ViewportEvent::Close]);
+    harness.step();
+    events(harness, Vec::new());
+    harness.step();
+}
+
+#[test]
+fn from_a_folder_of_photos_to_a_better_model_on_the_open_photo() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let settings = tiny(home.path(), "tiny");
+    let photos = photos(folder.path());
+    let open = write(folder.path(), "open.png", &photograph(40, 60, 50));
+    let mut harness = window(Some(open.clone()), Some(settings.clone()));
+    wait_for(&mut harness, "open.png");
+    press(&mut harness, Modifiers::COMMAND, Key::T);
+    wait_for(&mut harness, "Teach a model your own photos");
+
+    // Choose photos: the doctor finds what was planted, and nothing else.
+    drop_file(&mut harness, &photos);
+    wait_for(&mut harness, "10 of 12 photos are used");
+    assert!(shows(&harness, "The doctor found something about 2 of them"));
+    assert!(shows(&harness, "a duplicate") && shows(&harness, "heavy JPEG"));
+    assert!(shows(&harness, "6 to learn from; held out: 2 to choose the best weights by, 2 for"));
+    toggle(&mut harness, "ruined.png");
+    assert!(shows(&harness, "11 of 12 photos are used"), "the user knows better");
+    toggle(&mut harness, "ruined.png");
+    assert!(shows(&harness, "10 of 12 photos are used"));
+
+    // What to learn: what it costs is measured.
+    click(&mut harness, "Upscaling");
+    wait_for(&mut harness, "crops/s measured: about");
+    wait_for(&mut harness, "What it gets and What it is to give");
+    click(&mut harness, "Short 5 min");
+    click(&mut harness, "Start training");
+
+    // Watch: the plot grows, also while a photo is enlarged.
+    wait_for_points(&mut harness, 10);
+    assert!(shows(&harness, "6 photos to learn from, 2 to choose by, 2 for the verdict"));
+    let before = points(&harness);
+    press(&mut harness, Modifiers::COMMAND, Key::T);
+    press(&mut harness, Modifiers::COMMAND, Key::Enter);
+    wait_for(&mut harness, "240 × 200 in");
+    assert!(shows(&harness, "Training: step "), "the run is seen from everywhere");
+    press(&mut harness, Modifiers::COMMAND, Key::T);
+    wait_for_points(&mut harness, before + 10);
+
+    click(&mut harness, "Pause");
+    wait_for(&mut harness, "Paused; all of it is on disk");
+    let paused = points(&harness);
+    for _ in 0..20 {
+        harness.step();
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert_eq!(points(&harness), paused);
+
+    // Closing asks, and keeps the run.
+    ask_to_close(&mut harness);
+    wait_for(&mut harness, "A training run goes on");
+    click(&mut harness, "Go on training");
+    assert!(!shows(&harness, "A training run goes on"));
+    ask_to_close(&mut harness);
+    click(&mut harness, "Keep it and close");
+    drop(harness);
+
+    let mut harness = window(Some(open), Some(settings.clone()));
+    wait_for(&mut harness, "The training run holiday-upscaling waits to go on");
+    press(&mut harness, Modifiers::COMMAND, Key::T);
+    wait_for(&mut harness, "steps are done, and all of it is kept");
+    // The button has the focus.
+    press(&mut harness, Modifiers::NONE, Key::Enter);
+    wait_for_points(&mut harness, paused + 5);
+    wait_for(&mut harness, " MB, best");
+
+    click(&mut harness, "Stop");
+    wait_for(&mut harness, "Better than the base on 2 of 2 held-out photos");
+    click(&mut harness, "Report");
+    let report = home.path().join("runs/holiday-upscaling/page.report/index.html");
+    assert!(report.is_file());
+
+    // One click uses it, one takes it back.
+    click(&mut harness, "Use it");
+    wait_for(&mut harness, "240 × 200 in");
+    assert_eq!(Settings::load(&settings).unwrap().model, "holiday-upscaling");
+    assert!(library::names().contains(&"holiday-upscaling".to_owned()));
+    press(&mut harness, Modifiers::COMMAND, Key::T);
+    click(&mut harness, "Take it back");
+    step_until(&mut harness, "it is gone", |_| {
+        !library::names().contains(&"holiday-upscaling".to_owned())
+    });
+    assert_eq!(Settings::load(&settings).unwrap().model, "tiny");
+    click(&mut harness, "Train again");
+    wait_for(&mut harness, "Teach a model your own photos");
+    assert!(!shows(&harness, "A RUN WAITS"), "a run that was judged is over");
+}
+
+#[test]
+fn photos_that_are_too_few_are_refused_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let photo = write(folder.path(), "one.png", &photograph(1, 200, 170));
+    let mut harness = window(None, Some(use_cpu(home.path())));
+    harness.step();
+    click(&mut harness, "Train");
+    drop_file(&mut harness, &photo);
+    wait_for(&mut harness, "1 of 1 photos are used");
+    assert!(shows(&harness, "Three photos that differ are the least"));
+    let button = harness.get_by_role_and_label(Role::Button, "Upscaling");
+    assert!(button.accesskit_node().is_disabled());
+}
+
+#[test]
+fn experts_find_a_rate_and_all_options() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let settings = tiny(home.path(), "small");
+    let photos = photos(folder.path());
+    let mut harness = window(None, Some(settings));
+    harness.step();
+    click(&mut harness, "Train");
+    drop_file(&mut harness, &photos);
+    wait_for(&mut harness, "10 of 12 photos are used");
+    click(&mut harness, "Upscaling");
+    wait_for(&mut harness, "crops/s measured: about");
+    choose(&mut harness, "For experts");
+    wait_for(&mut harness, "LEARNING RATE");
+    choose(&mut harness, "Find a rate");
+    wait_for(&mut harness, "Loss against learning rate: ");
+    assert_eq!(harness.query_all_by_label_contains("Take ").count(), 2, "two suggestions");
+
+    // What has no row of its own is set as text, and what is no option is told so.
+    choose(&mut harness, "All options as text");
+    wait_for(&mut harness, "Take these");
+    let text = harness.get_by_role(Role::MultilineTextInput);
+    let before = text.value().unwrap();
+    assert!(before.contains("validation_share = 0.15") && !before.contains("holiday"), "{before}");
+    text.focus();
+    harness.step();
+    harness.get_by_role(Role::MultilineTextInput).type_text("nonsense");
+    harness.step();
+    choose(&mut harness, "Take these");
+    wait_for(&mut harness, "These options cannot be understood");
+    choose(&mut harness, "Undo changes");
+    let after = harness.get_by_role(Role::MultilineTextInput).value().unwrap();
+    assert!(!after.contains("nonsense"));
+}
