@@ -71,6 +71,8 @@ pub(super) struct Batch {
     pub running: Option<Running>,
     /// The list is on screen.
     pub shown: bool,
+    /// Work has begun at some time since the window was opened.
+    pub begun: bool,
     /// What waits is from an earlier run of the program.
     pub left_over: bool,
     /// The first list has come.
@@ -99,6 +101,7 @@ impl Batch {
             works: false,
             running: None,
             shown: false,
+            begun: false,
             left_over: false,
             greeted: false,
             what: What::Upscale,
@@ -186,6 +189,7 @@ impl App {
                         batch.shown = self.opening.is_none();
                     }
                     batch.left_over &= !works;
+                    batch.begun |= works;
                     let running = |item: &Item| item.state == State::Running;
                     if !batch.items.iter().any(running) {
                         batch.running = None;

@@ -151,7 +151,10 @@ fn many(
 
     // Before a folder is made: a model that is missing fails for all.
     let loaded = operation.load()?;
-    drop(loaded);
+    let device = loaded.device()?;
+    if let Some(note) = device.note() {
+        tell(&format!("note: {note}"));
+    }
     let memory = folder.join(MEMORY).join(format!("{}-of-{}", shard.number, shard.of));
     let mut queue = Queue::open(&memory)?;
     let Counts { waiting, done, .. } = queue.counts();
@@ -164,10 +167,7 @@ fn many(
         queue.remove(&ids)?;
         queue.add(jobs)?;
     }
-    let (_, device) = queue.load(operation)?;
-    if let Some(note) = device.note() {
-        tell(&format!("note: {note}"));
-    }
+    queue.equip(loaded, device);
     let bar = bar(destination.json);
     if !bar.is_hidden() {
         queue.measure(usize::MAX);

@@ -679,6 +679,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_queue_is_told_while_the_user_s_own_job_wants_the_device() {
+        let mut workers = Workers::start(|| {}).unwrap();
+        let busy = workers.busy();
+        assert!(!busy.is_busy());
+        let first = busy.begin();
+        let second = busy.begin();
+        drop(first);
+        assert!(busy.is_busy(), "one is left");
+        drop(second);
+        assert!(!busy.is_busy());
+        // A file keeps nothing busy, and a job that fails does not for long.
+        workers.submit(Job::Open("/nowhere.png".into()));
+        assert!(!busy.is_busy());
+        workers.submit(Job::Import(Vec::new()));
+        let begin = std::time::Instant::now();
+        while busy.is_busy() {
+            assert!(begin.elapsed().as_secs() < 60, "it is busy for ever");
+            std::thread::yield_now();
+        }
+        assert!(workers.events().count() >= 1);
+    }
+
+    #[test]
     fn tiles_in_view_come_first_nearest_to_the_middle() {
         let focus = Focus::default();
         let tiles: Vec<Rect> =

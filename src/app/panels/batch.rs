@@ -288,7 +288,7 @@ pub(super) fn side_ui(app: &mut App, ui: &mut Ui) {
             (true, None) => "Measuring the speed".to_owned(),
             (false, _) if app.batch.left_over => "From the last time the program ran".to_owned(),
             (false, _) if counts.waiting == 0 => "Nothing waits".to_owned(),
-            (false, _) if counts.waiting == all => {
+            (false, _) if !app.batch.begun => {
                 "Ready to start; the list stays when you close the window".to_owned()
             }
             (false, _) => "Paused: nothing is lost, not even when you close the window".to_owned(),

@@ -337,7 +337,8 @@ impl Queue {
             return Ok(true);
         };
         let holds = done.output.symlink_metadata().is_ok()
-            && self.load(&job.operation).is_ok_and(|(loaded, _)| loaded.recipe() == done.recipe);
+            && run::load(&mut self.loaded, &job.operation)
+                .is_ok_and(|(loaded, _)| loaded.recipe() == done.recipe);
         if !holds {
             self.renew(id, &job)?;
         }
@@ -447,12 +448,10 @@ impl Queue {
         Some(left + running.unwrap_or_default())
     }
 
-    /// Reads what an operation needs, so that what fails for all photos fails before the first.
-    ///
-    /// # Errors
-    /// Those of [`Operation::load`] and [`Loaded::device`].
-    pub fn load(&mut self, operation: &Operation) -> Result<(&Loaded, &Chosen)> {
-        run::load(&mut self.loaded, operation)
+    /// Takes over what the next job needs, which was read before so that what fails for all photos
+    /// fails before the first.
+    pub fn equip(&mut self, loaded: Loaded, device: Chosen) {
+        self.loaded = Some((loaded, device));
     }
 
     /// Does a job. That it failed is its state, not an error; what it made is returned.
