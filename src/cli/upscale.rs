@@ -32,6 +32,9 @@ pub struct Arguments {
     /// auto, gpu, cpu or the name of an adapter
     #[arg(long, value_name = "NAME", default_value = "auto")]
     device: String,
+    /// Leave the colours as the network made them, even where they drift from the photo's
+    #[arg(long)]
+    no_colour_lock: bool,
     /// Side of a tile in pixels of the photo [default: what suits the device]
     #[arg(long, value_name = "N")]
     tile: Option<u32>,
@@ -42,7 +45,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let model = if arguments.ensemble { model.as_ensemble()? } else { model };
     let picture = Picture::open(&arguments.input)?;
     let scale = arguments.scale.unwrap_or_else(|| f64::from(model.scale()));
-    let options = UpscaleOptions { scale, tile: arguments.tile };
+    let options =
+        UpscaleOptions { scale, colour_lock: !arguments.no_colour_lock, tile: arguments.tile };
     let size = options.output_size(picture.size(), &model)?;
 
     // What can fail is tried before the long part.

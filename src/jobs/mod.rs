@@ -434,7 +434,7 @@ impl Reporter<'_> {
             Job::Upscale { picture, model, device, scale, focus } => {
                 let model = Model::find(&model)?;
                 let scale = scale.unwrap_or_else(|| f64::from(model.scale()));
-                let options = UpscaleOptions { scale, tile: None };
+                let options = UpscaleOptions { scale, ..UpscaleOptions::default() };
                 let device = self.chosen(&device)?;
                 self.view = Some((focus, picture.size()));
                 let receipt = upscale(&picture, &model, &device, &options, self)?;

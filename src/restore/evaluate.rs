@@ -187,7 +187,8 @@ fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>> {
 /// # Errors
 /// As [`upscale()`].
 pub fn upscale_rgb(low: &RgbImage, scale: f64, model: &Model, device: &Chosen) -> Result<RgbImage> {
-    let options = UpscaleOptions { scale, tile: None };
+    // It is the network that is measured.
+    let options = UpscaleOptions { scale, colour_lock: false, tile: None };
     gathered(low, |picture, gather| {
         Ok(upscale(picture, model, device, &options, gather)?.output_size)
     })

@@ -10,6 +10,7 @@ use image::{ColorType, DynamicImage, imageops::replace};
 use crate::{error::Result, rect::Rect};
 
 pub mod blend;
+pub mod colour_lock;
 pub mod diffuse;
 pub mod evaluate;
 pub mod mend;
@@ -78,8 +79,8 @@ pub trait Monitor {
         Ok(())
     }
 
-    /// A piece of the result is finished. With [`Self::next`] at its default,
-    /// pieces come in reading order of the tiles.
+    /// A piece of the result is finished. With [`Self::next`] at its default, pieces come from the
+    /// top down, row of tiles by row of tiles.
     ///
     /// # Errors
     /// To end the job, for example when the disk is full.

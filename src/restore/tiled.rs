@@ -529,7 +529,7 @@ fn marked(mask: Option<&GrayImage>, window: Rect) -> Vec<f32> {
 }
 
 /// Red, green and blue of a window as floats in 0..=1, plane after plane.
-fn planes_of(source: &DynamicImage, window: Rect) -> Vec<f32> {
+pub(super) fn planes_of(source: &DynamicImage, window: Rect) -> Vec<f32> {
     let crop = source.crop_imm(window.x, window.y, window.width, window.height);
     let pixels = crop.to_rgb32f();
     (0..3).flat_map(|channel| pixels.pixels().map(move |pixel| pixel.0[channel])).collect()

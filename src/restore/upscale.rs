@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Monitor, Patch, Start,
+    colour_lock::{ColourLock, ColourShift},
     tiled::{self, Area, Engine, Task},
 };
 use crate::{
@@ -22,13 +23,15 @@ use crate::{
 pub struct UpscaleOptions {
     /// Size of the result over size of the photo; at most the model's own.
     pub scale: f64,
+    /// The low frequencies of the result are those of the photo; see [`super::colour_lock`].
+    pub colour_lock: bool,
     /// Side of a tile in pixels of the photo; `None` for the device's default.
     pub tile: Option<u32>,
 }
 
 impl Default for UpscaleOptions {
     fn default() -> Self {
-        Self { scale: 4.0, tile: None }
+        Self { scale: 4.0, colour_lock: true, tile: None }
     }
 }
 
@@ -78,6 +81,9 @@ pub struct Receipt {
     pub seconds: f64,
     /// Megapixels of the result per second.
     pub megapixels_per_second: f64,
+    /// How far the colours are from the photo's, where that was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub colour_shift: Option<ColourShift>,
 }
 
 impl Receipt {
@@ -101,6 +107,7 @@ impl Receipt {
             tiles,
             seconds,
             megapixels_per_second: megapixels / seconds,
+            colour_shift: None,
         }
     }
 }
@@ -147,14 +154,18 @@ pub fn upscale(
     })?;
 
     let alpha = color.has_alpha().then(|| Resampler::new(input, output));
+    let mut lock = ColourLock::new(source, output, options.colour_lock);
     tiled::run(&task, &mut engine, tiles, monitor, &mut |area, monitor| {
-        let alpha = alpha
-            .as_ref()
-            .map(|resampler| enlarged_alpha(&picture.pixels, resampler, output, area.area));
-        let pixels = pixels_of(&area, alpha.as_deref(), color);
-        monitor.patch(Patch { area: area.area, pixels })
+        lock.push(area).into_iter().try_for_each(|area| {
+            let alpha = alpha
+                .as_ref()
+                .map(|resampler| enlarged_alpha(&picture.pixels, resampler, output, area.area));
+            let pixels = pixels_of(&area, alpha.as_deref(), color);
+            monitor.patch(Patch { area: area.area, pixels })
+        })
     })?;
-    Ok(Receipt::new(begin, [input, output], model, device, kernels, count))
+    let receipt = Receipt::new(begin, [input, output], model, device, kernels, count);
+    Ok(Receipt { colour_shift: Some(lock.shift()), ..receipt })
 }
 
 /// The alpha of an area of the result, 0..=1.
