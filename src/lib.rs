@@ -16,6 +16,7 @@ pub mod picture;
 pub mod rect;
 pub mod restore;
 pub mod settings;
+pub mod size;
 pub mod train;
 
 pub use error::{Error, Result};

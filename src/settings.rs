@@ -8,7 +8,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    size::Size,
+};
 
 /// Remembered between runs, in `settings.toml`.
 ///
@@ -21,6 +24,10 @@ pub struct Settings {
     pub model: String,
     /// The same for the model that cleans.
     pub cleaning_model: String,
+    /// How large results of enlarging are to be.
+    pub size: Size,
+    /// Results of enlarging keep the photo's colours.
+    pub colour_lock: bool,
     /// `auto`, `gpu`, `cpu` or the name of an adapter.
     pub device: String,
     /// Dark colours instead of light ones.
@@ -34,6 +41,8 @@ impl Default for Settings {
         Self {
             model: DEFAULT_MODEL.to_owned(),
             cleaning_model: CLEANING_MODEL.to_owned(),
+            size: Size::Model,
+            colour_lock: true,
             device: "auto".to_owned(),
             dark: true,
             sharp_pixels: false,

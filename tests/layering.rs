@@ -11,7 +11,7 @@ const FLOORS: [&[&str]; 7] = [
     &["restore"],
     &["model", "metric"],
     &["picture", "device", "mask"],
-    &["net", "rect", "error", "settings"],
+    &["net", "rect", "error", "settings", "size"],
 ];
 
 /// Crates that only one module may name.

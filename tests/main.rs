@@ -4,6 +4,7 @@
 mod bad_input;
 mod cli;
 mod engine;
+mod files;
 mod formats;
 mod importing;
 mod layering;

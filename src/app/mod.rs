@@ -540,7 +540,7 @@ impl App {
             picture: document.picture.clone(),
             model: self.settings.model.clone(),
             device: self.settings.device.clone(),
-            scale: None,
+            options: self.upscale_options(),
             focus: self.viewer.focus(),
         });
         self.running = Some(Running::new(handle, Made::Upscale));

@@ -9,6 +9,7 @@ use crate::{
     picture::Picture,
     restore::{self, UpscaleOptions},
     settings::DEFAULT_MODEL,
+    size::{Print, Size},
 };
 
 /// Arguments of `pixmend upscale`.
@@ -19,9 +20,8 @@ pub struct Arguments {
     input: PathBuf,
     #[command(flatten)]
     destination: Destination,
-    /// How many times larger [default: what the model does]
-    #[arg(long)]
-    scale: Option<f64>,
+    #[command(flatten)]
+    size: SizeArguments,
     /// Name of a model, or a model file
     #[arg(long, value_name = "NAME|FILE", default_value = DEFAULT_MODEL)]
     model: String,
@@ -40,18 +40,57 @@ pub struct Arguments {
     tile: Option<u32>,
 }
 
+/// How large the result is to be; without any, as large as the model makes it.
+#[derive(Clone, Copy, Debug, clap::Args)]
+#[group(multiple = false)]
+struct SizeArguments {
+    /// How many times larger, 0.5 or 2.5 or 16 for example
+    #[arg(long, value_name = "FACTOR")]
+    scale: Option<f64>,
+    /// Pixels of the result's width
+    #[arg(long, value_name = "PIXELS")]
+    width: Option<u32>,
+    /// Pixels of the result's height
+    #[arg(long, value_name = "PIXELS")]
+    height: Option<u32>,
+    /// Pixels of the result's longer side
+    #[arg(long, value_name = "PIXELS")]
+    long_side: Option<u32>,
+    /// Million pixels of the result
+    #[arg(long, value_name = "COUNT")]
+    megapixels: Option<f64>,
+    /// As large as fits on a sheet of paper, 30x20cm@300 or 12x8in@240 for example
+    #[arg(long, value_name = "SHEET@DPI")]
+    print: Option<Print>,
+}
+
+impl SizeArguments {
+    fn size(self) -> Size {
+        self.scale
+            .map(Size::Scale)
+            .or(self.width.map(Size::Width))
+            .or(self.height.map(Size::Height))
+            .or(self.long_side.map(Size::LongSide))
+            .or(self.megapixels.map(Size::Megapixels))
+            .or(self.print.map(Size::Print))
+            .unwrap_or_default()
+    }
+}
+
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let model = Model::find(&arguments.model)?;
     let model = if arguments.ensemble { model.as_ensemble()? } else { model };
     let picture = Picture::open(&arguments.input)?;
-    let scale = arguments.scale.unwrap_or_else(|| f64::from(model.scale()));
-    let options =
-        UpscaleOptions { scale, colour_lock: !arguments.no_colour_lock, tile: arguments.tile };
-    let size = options.output_size(picture.size(), &model)?;
+    let options = UpscaleOptions {
+        size: arguments.size.size(),
+        colour_lock: !arguments.no_colour_lock,
+        tile: arguments.tile,
+    };
+    let steps = options.steps(picture.size(), &model)?;
 
     // What can fail is tried before the long part.
-    let default = picture.default_output(&format!("{}x", options.scale));
-    let target = arguments.destination.target(&arguments.input, default, size)?;
+    let default = picture.default_output(&options.size.label(model.scale()));
+    let target = arguments.destination.target(&arguments.input, default, steps.output)?;
     let device = chosen(&arguments.device)?;
     target.fill(
         &picture,

@@ -75,8 +75,8 @@ pub enum Job {
         model: String,
         /// As [`Chosen::by_name`] takes it.
         device: String,
-        /// How many times larger; `None` for what the model does.
-        scale: Option<f64>,
+        /// What the user set.
+        options: UpscaleOptions,
         /// Where the user is looking.
         focus: Focus,
     },
@@ -431,14 +431,12 @@ impl Reporter<'_> {
                 library::remove(&name)?;
                 Ok(self.models(Vec::new()))
             }
-            Job::Upscale { picture, model, device, scale, focus } => {
+            Job::Upscale { picture, model, device, options, focus } => {
                 let model = Model::find(&model)?;
-                let scale = scale.unwrap_or_else(|| f64::from(model.scale()));
-                let options = UpscaleOptions { scale, ..UpscaleOptions::default() };
                 let device = self.chosen(&device)?;
                 self.view = Some((focus, picture.size()));
                 let receipt = upscale(&picture, &model, &device, &options, self)?;
-                let target = free_name(&picture.default_output(&format!("{}x", options.scale)));
+                let target = free_name(&picture.default_output(&options.size.label(model.scale())));
                 Ok(Outcome::Upscaled { receipt, target })
             }
             Job::Mend { picture, mask, fill, device, options } => {

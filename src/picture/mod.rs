@@ -17,6 +17,7 @@ use crate::{
 };
 
 pub mod formats;
+pub mod light;
 pub mod metadata;
 pub mod pyramid;
 pub mod resample;

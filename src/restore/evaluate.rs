@@ -20,6 +20,7 @@ use crate::{
         Format, Picture,
         resample::{resize_exact, shrink_exact},
     },
+    size::Size,
 };
 
 /// One picture's figures.
@@ -188,7 +189,7 @@ fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>> {
 /// As [`upscale()`].
 pub fn upscale_rgb(low: &RgbImage, scale: f64, model: &Model, device: &Chosen) -> Result<RgbImage> {
     // It is the network that is measured.
-    let options = UpscaleOptions { scale, colour_lock: false, tile: None };
+    let options = UpscaleOptions { size: Size::Scale(scale), colour_lock: false, tile: None };
     gathered(low, |picture, gather| {
         Ok(upscale(picture, model, device, &options, gather)?.output_size)
     })

@@ -23,7 +23,7 @@ use crate::{
     error::{Error, Result},
     model::Model,
     net::{Generator, Reach},
-    picture::resample::Resampler,
+    picture::{light, resample::Resampler},
     rect::Rect,
 };
 
@@ -376,7 +376,12 @@ impl Runner<'_, '_> {
         let mut planes = Vec::with_capacity(3 * area.area() as usize);
         for plane in answer.chunks_exact(window.area() as usize) {
             match &self.resampler {
-                Some(resampler) => planes.extend(resampler.area(plane, window, area)),
+                // Light adds up, its encoding does not: fine bright detail would darken.
+                Some(resampler) => {
+                    let light: Vec<f32> = plane.iter().map(|value| light::of(*value)).collect();
+                    let shrunk = resampler.area(&light, window, area);
+                    planes.extend(shrunk.into_iter().map(light::encoded));
+                }
                 None => {
                     for y in area.y - window.y..area.bottom() - window.y {
                         let start = (y * window.width + area.x - window.x) as usize;

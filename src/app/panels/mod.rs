@@ -8,6 +8,7 @@ use egui::{
 use super::{App, Command, Task, theme, viewer::View};
 
 mod repair;
+mod size;
 mod upscale;
 
 /// Draws everything.

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use egui::{Align, ComboBox, Layout, ProgressBar, RichText, Ui, Vec2};
 
-use super::super::{App, Command, Made, ResultSoFar, Running, Summary, theme};
+use super::{
+    super::{App, Command, Made, ResultSoFar, Running, Summary, theme},
+    size,
+};
 use crate::{device::CPU, model::library::About, picture::Picture};
 
 /// Height of the large buttons.
@@ -19,19 +22,20 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
     theme::section(ui, "ENLARGE");
     settings_ui(app, ui);
     ui.add_space(6.0);
-    let ((width, height), scale) = (picture.size(), app.scale());
-    ui.label(format!("{width} × {height} to {} × {}", width * scale, height * scale));
+    let steps = size::steps_ui(app, ui);
     ui.add_space(2.0);
 
     if busy_ui(app, ui) {
         return;
     }
-    let upscale = if app.made_by() == Some(Made::Upscale) {
-        egui::Button::new("Upscale again")
-    } else {
-        theme::primary(format!("Upscale {scale}×"))
-    };
-    tall_ui(app, ui, Command::Upscale, upscale);
+    if let Some(steps) = steps {
+        let upscale = if app.made_by() == Some(Made::Upscale) {
+            egui::Button::new("Upscale again")
+        } else {
+            theme::primary(format!("Upscale {}×", (steps.factor() * 100.0).round() / 100.0))
+        };
+        tall_ui(app, ui, Command::Upscale, upscale);
+    }
     result_ui(app, ui);
 }
 
@@ -109,7 +113,12 @@ fn settings_ui(app: &mut App, ui: &mut Ui) {
                 .response
                 .labelled_by(label.id);
             ui.end_row();
+
+            size::row_ui(app, ui);
         });
+        ui.checkbox(&mut app.settings.colour_lock, "Keep the photo's colours").on_hover_text(
+            "Light and colour of larger areas are matched to the photo; a network may tint them",
+        );
     });
     if app.settings != before {
         app.keep_settings();
