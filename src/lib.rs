@@ -6,6 +6,7 @@
 pub mod app;
 pub mod cli;
 pub mod device;
+pub mod encoding;
 pub mod error;
 pub mod jobs;
 pub mod mask;

@@ -9,6 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    encoding::Encoding,
     error::{Error, Result},
     size::Size,
 };
@@ -28,6 +29,12 @@ pub struct Settings {
     pub size: Size,
     /// Results of enlarging keep the photo's colours.
     pub colour_lock: bool,
+    /// How strongly results are compressed.
+    pub encoding: Encoding,
+    /// Results do not say where the photo was made.
+    pub strip_location: bool,
+    /// What was done is saved beside each enlarged photo.
+    pub receipt: bool,
     /// `auto`, `gpu`, `cpu` or the name of an adapter.
     pub device: String,
     /// Dark colours instead of light ones.
@@ -43,6 +50,9 @@ impl Default for Settings {
             cleaning_model: CLEANING_MODEL.to_owned(),
             size: Size::Model,
             colour_lock: true,
+            encoding: Encoding::default(),
+            strip_location: false,
+            receipt: false,
             device: "auto".to_owned(),
             dark: true,
             sharp_pixels: false,

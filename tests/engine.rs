@@ -116,7 +116,7 @@ fn sixteen_bits_are_real() {
 fn a_job_ends_within_one_tile_of_being_cancelled() {
     let source = Picture::from_pixels("test", picture(200, 150).into());
     let model = Model::find("starter").unwrap();
-    let options = UpscaleOptions { size: Size::Scale(4.0), colour_lock: true, tile: Some(64) };
+    let options = UpscaleOptions { size: Size::Scale(4.0), colour_lock: false, tile: Some(64) };
     let mut collect = Collect { patches: Vec::new(), cancel_after: 3 };
     let ended = upscale(&source, &model, &Chosen::cpu(), &options, &mut collect);
     assert!(matches!(ended, Err(Error::Cancelled)));
@@ -166,7 +166,7 @@ fn the_window_s_path_and_the_command_write_the_same_bytes() {
         };
         let (patches, upscaled) = outcome(&mut workers, job);
         let Outcome::Upscaled { receipt, target } = upscaled else { panic!("{upscaled:?}") };
-        assert!(patches.len() == 4 && patches[0].area.x > 0, "the corner comes first");
+        assert!(patches[0].area.x > 0 && patches[0].area.y > 0, "the corner comes first");
         assert!(target.ends_with(format!("photo-4x-1.{extension}")));
         let result = Mosaic { size: receipt.output_size, color: picture.pixels.color(), patches };
         let metadata = picture.metadata.clone();
@@ -175,6 +175,8 @@ fn the_window_s_path_and_the_command_write_the_same_bytes() {
             result,
             strength: 1.0,
             metadata,
+            encoding: Default::default(),
+            receipt: None,
             path: target.clone(),
         };
         let (_, saved) = outcome(&mut workers, save);

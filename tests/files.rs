@@ -97,3 +97,48 @@ fn colours_stay_the_photos() {
     let apart = source.iter().zip(&result).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
     assert!(apart <= 1.0, "{source:?} {result:?}");
 }
+
+#[test]
+fn a_receipt_beside_the_result_says_what_was_done_and_how_to_do_it_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let photo = write(folder.path(), "it is.png", &picture(50, 40));
+    let report = report(&photo, &["--receipt", "--long-side", "150", "--strip-location"]);
+    let saved = std::fs::read_to_string(folder.path().join("it is-150px.png.json")).unwrap();
+    let saved: Value = serde_json::from_str(&saved).unwrap();
+    assert_eq!(saved, report, "the same as was printed");
+    assert_eq!(saved["input_size"], serde_json::json!([50, 40]));
+    assert_eq!(saved["output_size"], serde_json::json!([150, 120]));
+    assert!(saved["consistency"].as_f64().unwrap() > 25.0, "{saved}");
+    assert!(saved["colour_shift"]["after"].as_f64().unwrap() < 1.0);
+    assert!(saved["estimate"]["disk"].as_u64().unwrap() >= 150 * 120 * 3);
+    assert!(saved["estimate"]["seconds"].as_f64().unwrap() > 0.0);
+    if cfg!(unix) {
+        // The command does the same again, byte for byte.
+        let first = std::fs::read(folder.path().join("it is-150px.png")).unwrap();
+        let command = saved["command"].as_str().unwrap();
+        let command =
+            command.replacen("pixmend", concat!("'", env!("CARGO_BIN_EXE_pixmend"), "'"), 1);
+        let again = std::process::Command::new("sh").args(["-c", &command]).output().unwrap();
+        assert!(again.status.success(), "{command}: {}", stderr(&again));
+        let second = std::fs::read(folder.path().join("it is-150px-1.png")).unwrap();
+        assert!(first == second, "{command}");
+    }
+}
+
+#[test]
+fn large_results_are_announced_and_limits_are_found_before_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let photo = write(folder.path(), "wide.png", &picture(1100, 4));
+    let refused = upscale(
+        &photo,
+        &["--width", "17600", "-o", folder.path().join("a.webp").to_str().unwrap()],
+    );
+    assert_eq!(refused.status.code(), Some(1));
+    let words = stderr(&refused);
+    assert!(words.contains("WebP cannot hold 17600 x 64") && words.contains(".tif"), "{words}");
+    let photo = write(folder.path(), "large.png", &picture(1030, 1000));
+    let output = upscale(&photo, &["-o", folder.path().join("large-4x.jpg").to_str().unwrap()]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let words = stderr(&output);
+    assert!(words.contains("4× to 4120 × 4000: about ") && words.contains(" of memory"), "{words}");
+}

@@ -8,6 +8,7 @@ mod files;
 mod formats;
 mod importing;
 mod layering;
+mod metadata;
 mod models;
 mod reference;
 mod repair;

@@ -15,11 +15,14 @@ use crate::{
     model::library::{self, About},
     picture::{Format, Picture},
     rect::Rect,
-    restore::{Mosaic, Progress, Receipt, mend::MendReceipt, repaint::RepaintOptions},
+    restore::{
+        Mosaic, Progress, Receipt, mend::MendReceipt, recipe::Recipe, repaint::RepaintOptions,
+    },
     settings::Settings,
 };
 
 mod command;
+mod forecast;
 mod panels;
 mod repair;
 mod theme;
@@ -28,6 +31,7 @@ mod viewer;
 
 pub use command::Command;
 
+use forecast::Forecast;
 use repair::{Repair, Tool};
 use toasts::Toasts;
 use viewer::{Marks, Viewer};
@@ -65,6 +69,8 @@ struct ResultSoFar {
     position: i64,
     /// What was done, once all of it is.
     summary: Option<Summary>,
+    /// What an enlarged photo was made by.
+    recipe: Option<Recipe>,
     /// Where "Save" will put it.
     target: Option<PathBuf>,
 }
@@ -82,6 +88,7 @@ struct Summary {
     text: String,
     device: Option<String>,
     seconds: f64,
+    receipt: Option<Receipt>,
 }
 
 impl Summary {
@@ -89,13 +96,19 @@ impl Summary {
         let (width, height) = receipt.output_size;
         Self {
             text: format!("{width} × {height}"),
-            device: Some(receipt.device),
+            device: Some(receipt.device.clone()),
             seconds: receipt.seconds,
+            receipt: Some(receipt),
         }
     }
 
     fn of_mending(receipt: MendReceipt) -> Self {
-        Self { text: receipt.in_words(), device: receipt.device, seconds: receipt.seconds }
+        Self {
+            text: receipt.in_words(),
+            device: receipt.device,
+            seconds: receipt.seconds,
+            receipt: None,
+        }
     }
 }
 
@@ -112,11 +125,12 @@ struct Running {
     made_by: Made,
     progress: Option<Progress>,
     device: Option<String>,
+    recipe: Option<Recipe>,
 }
 
 impl Running {
     const fn new(handle: JobHandle, made_by: Made) -> Self {
-        Self { handle, made_by, progress: None, device: None }
+        Self { handle, made_by, progress: None, device: None, recipe: None }
     }
 }
 
@@ -140,6 +154,8 @@ pub struct App {
     models: Vec<About>,
     /// Models are being added.
     importing: Option<JobHandle>,
+    /// What enlarging the photo will take.
+    forecast: Forecast,
     /// The mask of this photo is being written.
     keeping: Option<(JobHandle, PathBuf)>,
     viewer: Viewer,
@@ -221,6 +237,7 @@ impl App {
             adapters: Vec::new(),
             models: Vec::new(),
             importing: None,
+            forecast: Forecast::default(),
             keeping: None,
             viewer: Viewer::new(cc.wgpu_render_state.as_ref()),
             settings: Settings::default(),
@@ -462,6 +479,7 @@ impl App {
                 }
             }
             Command::SaveAs => self.ask_where_to_save(ctx),
+            Command::CopyRecipe => self.copy_recipe(ctx),
             Command::Fit => self.viewer.fit(),
             Command::ActualSize => self.viewer.actual_size(),
             Command::ZoomIn => self.viewer.zoom(1.25),
@@ -531,6 +549,7 @@ impl App {
     }
 
     fn upscale(&mut self) {
+        let recipe = self.recipe();
         let Some(document) = &mut self.document else {
             return;
         };
@@ -538,12 +557,13 @@ impl App {
         document.withdrawn = None;
         let handle = self.workers.submit(Job::Upscale {
             picture: document.picture.clone(),
-            model: self.settings.model.clone(),
-            device: self.settings.device.clone(),
-            options: self.upscale_options(),
+            model: recipe.model.clone(),
+            device: recipe.device.clone(),
+            options: recipe.options,
             focus: self.viewer.focus(),
         });
-        self.running = Some(Running::new(handle, Made::Upscale));
+        let recipe = Some(recipe);
+        self.running = Some(Running { recipe, ..Running::new(handle, Made::Upscale) });
     }
 
     fn fill(&mut self) {
@@ -683,7 +703,9 @@ impl App {
             picture: document.picture.clone(),
             strength: self.strength_of(result),
             result: result.mosaic.clone(),
-            metadata: document.picture.metadata.clone(),
+            metadata: self.kept_metadata(&document.picture),
+            encoding: self.settings.encoding,
+            receipt: self.receipt_to_save(),
             path,
         };
         self.saving = Some(self.workers.submit(job));
@@ -714,10 +736,9 @@ impl App {
     }
 
     fn ask_what_to_open(&self, ctx: &Context) {
-        let endings: Vec<&str> = vec!["jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp"];
         let dialog = rfd::AsyncFileDialog::new()
             .set_title("Open a photo")
-            .add_filter("Photos", &endings)
+            .add_filter("Photos", &Format::ENDINGS)
             .pick_file();
         self.ask(ctx, async { Some(Answer::Open(dialog.await?.path().to_owned())) });
     }
@@ -735,7 +756,7 @@ impl App {
 
     fn ask_where_to_save(&self, ctx: &Context) {
         let mut dialog = rfd::AsyncFileDialog::new().set_title("Save the result");
-        for format in Format::ALL {
+        for format in Format::WRITTEN {
             dialog = dialog.add_filter(format.name(), &[format.extension()]);
         }
         if let Some(target) = self.finished().and_then(|result| result.target.as_ref()) {
@@ -784,6 +805,7 @@ impl App {
                             patches: Vec::new(),
                         },
                         summary: None,
+                        recipe: self.running.as_mut().and_then(|job| job.recipe.take()),
                         target: None,
                     });
                 }
@@ -858,6 +880,10 @@ impl App {
                     result.target = Some(next);
                 }
             }
+            EventKind::Finished(Outcome::Estimated(estimate)) => {
+                self.forecast.receive(event.id, Some(estimate));
+            }
+            EventKind::Failed(_) if self.forecast.receive(event.id, None) => {}
             EventKind::Finished(Outcome::Devices(names)) => self.adapters = names,
             EventKind::Finished(Outcome::Models { all, added }) => {
                 self.importing = None;

@@ -24,7 +24,7 @@ pub(super) const COMPRESSED: &str = "note: JPEG compresses the whole photo again
 /// Arguments of `pixmend mend`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Photo to mend: JPEG, PNG, WebP, TIFF or BMP
+    /// Photo to mend: JPEG, PNG, WebP, TIFF, BMP, GIF, QOI or PNM
     #[arg(value_name = "IN")]
     input: PathBuf,
     /// Picture of the photo's size: whatever is not black in it is filled [default: the marks that the

@@ -15,9 +15,10 @@ use serde::Serialize;
 use super::{interrupted, print_json, tell};
 use crate::{
     device::Chosen,
+    encoding::Encoding,
     error::{Error, Result},
     picture::{Format, Metadata, Picture, PictureWriter, formats::Header},
-    restore::{Monitor, Patch, Progress, Start, strips::Strips},
+    restore::{Monitor, Patch, Progress, Start, report::Report, strips::Strips},
     settings::Existing,
 };
 
@@ -30,6 +31,14 @@ pub struct Destination {
     /// Replace the result if it exists
     #[arg(long)]
     overwrite: bool,
+    /// Leave out where the photo was made, from EXIF, XMP and IPTC
+    #[arg(long)]
+    strip_location: bool,
+    #[command(flatten, next_help_heading = "Compression")]
+    encoding: Encoding,
+    /// Save what was done beside the result, as JSON: photo-4x.png.json
+    #[arg(long)]
+    receipt: bool,
     /// Print one JSON object about what was done
     #[arg(long)]
     json: bool,
@@ -40,6 +49,9 @@ pub(super) struct Target {
     path: PathBuf,
     existing: Existing,
     format: Format,
+    strip_location: bool,
+    encoding: Encoding,
+    receipt: bool,
     json: bool,
 }
 
@@ -70,22 +82,41 @@ impl Destination {
         let format =
             Format::of_path(&path).ok_or_else(|| Error::UnknownFormat { path: path.clone() })?;
         format.check_size(size.0, size.1, &path)?;
-        Ok(Target { path, existing, format, json: self.json })
+        Ok(Target {
+            path,
+            existing,
+            format,
+            strip_location: self.strip_location,
+            encoding: self.encoding,
+            receipt: self.receipt,
+            json: self.json,
+        })
     }
-}
-
-#[derive(Serialize)]
-struct Report<R> {
-    output: String,
-    #[serde(flatten)]
-    receipt: R,
-    peak_memory_bytes: Option<u64>,
 }
 
 impl Target {
     /// The ending says that not all pixels will be kept as they are.
     pub(super) const fn is_lossy(&self) -> bool {
         matches!(self.format, Format::Jpeg)
+    }
+
+    pub(super) const fn format(&self) -> Format {
+        self.format
+    }
+
+    pub(super) const fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    pub(super) const fn strips_location(&self) -> bool {
+        self.strip_location
+    }
+
+    /// Tells something before the long part, unless only JSON was asked for.
+    pub(super) fn tell(&self, line: &str) {
+        if !self.json {
+            tell(line);
+        }
     }
 
     /// Runs a job into the file, and says what was done: `sentence` of its receipt, or the receipt.
@@ -95,26 +126,37 @@ impl Target {
         run: impl FnOnce(&mut dyn Monitor) -> Result<R>,
         sentence: impl FnOnce(&R) -> String,
     ) -> Result<()> {
+        let mut metadata = picture.metadata.clone();
+        if self.strip_location {
+            metadata.remove_location();
+        }
         let mut monitor = ToFile {
             path: &self.path,
-            metadata: picture.metadata.clone(),
+            metadata: metadata.clone(),
+            encoding: self.encoding,
             bar: bar(self.json),
             interrupted: interrupted(),
             parts: None,
         };
         let receipt = run(&mut monitor)?;
         let output = monitor.finish(self.existing)?;
-        for loss in self.format.losses(picture.pixels.color(), &picture.metadata) {
+        for loss in self.format.losses(picture.pixels.color(), &metadata) {
             tell(&format!("note: {loss}"));
         }
-        if self.json {
-            return print_json(&Report {
-                output: output.to_string_lossy().into_owned(),
-                receipt,
-                peak_memory_bytes: peak_memory(),
-            });
+        let done = sentence(&receipt);
+        let report = Report {
+            output: output.to_string_lossy().into_owned(),
+            receipt,
+            metadata: self.format.fates(picture.pixels.color(), &metadata),
+            peak_memory_bytes: peak_memory(),
+        };
+        if self.receipt {
+            report.save(self.existing)?;
         }
-        tell(&format!("{} ({})", output.display(), sentence(&receipt)));
+        if self.json {
+            return print_json(&report);
+        }
+        tell(&format!("{} ({done})", output.display()));
         Ok(())
     }
 }
@@ -150,6 +192,7 @@ fn bar(hidden: bool) -> ProgressBar {
 struct ToFile<'a> {
     path: &'a Path,
     metadata: Metadata,
+    encoding: Encoding,
     bar: ProgressBar,
     interrupted: Arc<AtomicBool>,
     parts: Option<(PictureWriter, Strips)>,
@@ -172,6 +215,7 @@ impl Monitor for ToFile<'_> {
             height: start.size.1,
             color: start.color,
             metadata: std::mem::take(&mut self.metadata),
+            encoding: self.encoding,
         };
         let writer = PictureWriter::create(self.path, header)?;
         self.parts = Some((writer, Strips::new(start.size.0, start.color)));

@@ -18,7 +18,7 @@ use crate::{
 /// Arguments of both.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Photo: JPEG, PNG, WebP, TIFF or BMP
+    /// Photo: JPEG, PNG, WebP, TIFF, BMP, GIF, QOI or PNM
     #[arg(value_name = "IN")]
     input: PathBuf,
     #[command(flatten)]

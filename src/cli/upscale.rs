@@ -7,15 +7,21 @@ use crate::{
     error::Result,
     model::Model,
     picture::Picture,
-    restore::{self, UpscaleOptions},
+    restore::{
+        self, Receipt, UpscaleOptions, estimate::Estimate, recipe::Recipe, report::Enlarged,
+    },
     settings::DEFAULT_MODEL,
     size::{Print, Size},
 };
 
+/// From as many pixels on it is told beforehand what a result will take: smaller ones are there at
+/// once.
+const TOLD: f64 = 16e6;
+
 /// Arguments of `pixmend upscale`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Photo to enlarge: JPEG, PNG, WebP, TIFF or BMP
+    /// Photo to enlarge: JPEG, PNG, WebP, TIFF, BMP, GIF, QOI or PNM
     #[arg(value_name = "IN")]
     input: PathBuf,
     #[command(flatten)]
@@ -92,12 +98,34 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let default = picture.default_output(&options.size.label(model.scale()));
     let target = arguments.destination.target(&arguments.input, default, steps.output)?;
     let device = chosen(&arguments.device)?;
+    let format = Some(target.format());
+    let estimate = Estimate::of(&picture, &model, &device, &options, format, false)?;
+    if steps.output.0 as f64 * steps.output.1 as f64 >= TOLD {
+        target.tell(&format!("{steps}: {}", estimate.in_words()));
+    }
+    let recipe = Recipe {
+        model: arguments.model.clone(),
+        device: arguments.device.clone(),
+        options,
+        encoding: target.encoding(),
+        strip_location: target.strips_location(),
+    };
+    let mut command = recipe.command(&arguments.input);
+    command += if arguments.ensemble { " --ensemble" } else { "" };
     target.fill(
         &picture,
-        |monitor| restore::upscale(&picture, &model, &device, &options, monitor),
-        |receipt| {
-            let (width, height) = receipt.output_size;
-            format!("{width} x {height} pixels, {:.1} s on {}", receipt.seconds, receipt.device)
+        |monitor| {
+            let receipt = restore::upscale(&picture, &model, &device, &options, monitor)?;
+            Ok(Enlarged { receipt, estimate: Some(estimate), command })
         },
+        |done| in_words(&done.receipt),
     )
+}
+
+fn in_words(receipt: &Receipt) -> String {
+    let (width, height) = receipt.output_size;
+    let shift = receipt.colour_shift.map_or_else(String::new, |shift| {
+        format!(", colours off by {:.2} dE00 (network: {:.2})", shift.after, shift.before)
+    });
+    format!("{width} x {height} pixels, {:.1} s on {}{shift}", receipt.seconds, receipt.device)
 }

@@ -22,18 +22,23 @@ use image::{DynamicImage, GrayImage};
 
 use crate::{
     device::{Adapter, Chosen, adapters},
+    encoding::Encoding,
     error::{Error, Result},
     mask::sidecar,
     model::{
         Model,
         library::{self, About},
     },
-    picture::{Metadata, Picture, PictureWriter, formats::Header, pyramid::Pyramid},
+    picture::{
+        Format, Metadata, Picture, PictureWriter, colour::Screen, formats::Header, pyramid::Pyramid,
+    },
     rect::Rect,
     restore::{
         Monitor, Mosaic, Patch, Progress, Receipt, Start, UpscaleOptions,
+        estimate::Estimate,
         mend::{Filler, MendOptions, MendReceipt, mend},
         repaint::{RepaintOptions, repaint, weakened},
+        report::{Enlarged, Report},
         strips,
         tiled::panic_text,
         upscale,
@@ -79,6 +84,17 @@ pub enum Job {
         options: UpscaleOptions,
         /// Where the user is looking.
         focus: Focus,
+    },
+    /// Find out what enlarging a picture will take.
+    Estimate {
+        /// The photo.
+        picture: Arc<Picture>,
+        /// As in [`Job::Upscale`].
+        model: String,
+        /// As [`Chosen::by_name`] takes it.
+        device: String,
+        /// What the user set.
+        options: UpscaleOptions,
     },
     /// Fill what a mask marks.
     Mend {
@@ -138,6 +154,10 @@ pub enum Job {
         strength: f32,
         /// Goes into the file.
         metadata: Metadata,
+        /// How strongly it is compressed.
+        encoding: Encoding,
+        /// Goes beside the file, if the user wants that.
+        receipt: Option<Box<Enlarged>>,
         /// Where to.
         path: PathBuf,
     },
@@ -147,7 +167,11 @@ impl Job {
     const fn needs_tensors(&self) -> bool {
         matches!(
             self,
-            Self::Upscale { .. } | Self::Mend { .. } | Self::Repaint { .. } | Self::Import(_)
+            Self::Upscale { .. }
+                | Self::Estimate { .. }
+                | Self::Mend { .. }
+                | Self::Repaint { .. }
+                | Self::Import(_)
         )
     }
 }
@@ -205,6 +229,8 @@ pub enum Outcome {
     },
     /// The mask is kept.
     MaskKept,
+    /// What enlarging would take.
+    Estimated(Estimate),
     /// All patches were sent.
     Upscaled {
         /// What was done.
@@ -439,6 +465,12 @@ impl Reporter<'_> {
                 let target = free_name(&picture.default_output(&options.size.label(model.scale())));
                 Ok(Outcome::Upscaled { receipt, target })
             }
+            Job::Estimate { picture, model, device, options } => {
+                let (model, device) = (Model::find(&model)?, Chosen::by_name(&device)?);
+                let format = Some(picture.format.for_results());
+                Estimate::of(&picture, &model, &device, &options, format, true)
+                    .map(Outcome::Estimated)
+            }
             Job::Mend { picture, mask, fill, device, options } => {
                 let model = if fill == Fill::Texture { None } else { Model::mending() };
                 let device = if model.is_some() { self.chosen(&device)? } else { Chosen::cpu() };
@@ -472,9 +504,17 @@ impl Reporter<'_> {
                 sidecar::save(&photo, &mask, &text)?;
                 Ok(Outcome::MaskKept)
             }
-            Job::Save { picture, result, strength, metadata, path } => {
+            Job::Save { picture, result, strength, metadata, encoding, receipt, path } => {
                 let result = taken(result, &picture, strength);
-                let written = save(&result, metadata, &path)?;
+                let fates = Format::of_path(&path)
+                    .map_or_else(Vec::new, |format| format.fates(result.color, &metadata));
+                let written = save(&result, metadata, encoding, &path)?;
+                if let Some(receipt) = receipt {
+                    let output = written.to_string_lossy().into_owned();
+                    let report =
+                        Report { output, receipt, metadata: fates, peak_memory_bytes: None };
+                    report.save(Existing::Number)?;
+                }
                 Ok(Outcome::Saved { next: free_name(&path), path: written })
             }
         }
@@ -551,7 +591,7 @@ impl Monitor for Reporter<'_> {
 }
 
 fn opened(picture: Picture, kept: Option<(GrayImage, String)>) -> Outcome {
-    let pyramid = Box::new(Pyramid::of(&picture.pixels));
+    let pyramid = Box::new(Pyramid::of(&picture.pixels, Screen::of(&picture.metadata).as_ref()));
     Outcome::Opened { pyramid, picture: Arc::new(picture), kept }
 }
 
@@ -560,9 +600,14 @@ fn taken(result: Mosaic, picture: &Picture, strength: f32) -> Mosaic {
 }
 
 /// Writes a complete result under the first free name of `path`'s series.
-fn save(result: &Mosaic, metadata: Metadata, path: &Path) -> Result<PathBuf> {
-    let header =
-        Header { width: result.size.0, height: result.size.1, color: result.color, metadata };
+fn save(result: &Mosaic, metadata: Metadata, encoding: Encoding, path: &Path) -> Result<PathBuf> {
+    let header = Header {
+        width: result.size.0,
+        height: result.size.1,
+        color: result.color,
+        metadata,
+        encoding,
+    };
     let mut writer = PictureWriter::create(path, header)?;
     for rows in strips::of_mosaic(result) {
         writer.push(rows)?;

@@ -16,12 +16,15 @@ use crate::{
     settings,
 };
 
+pub mod colour;
+mod foreign;
 pub mod formats;
 pub mod light;
 pub mod metadata;
 pub mod pyramid;
 pub mod resample;
 
+use foreign::Foreign;
 pub use formats::{Format, PictureWriter};
 pub use metadata::Metadata;
 
@@ -78,6 +81,7 @@ impl Picture {
             // Broken tags are no reason to refuse the pixels.
             picture.metadata.exif = metadata::exif_of_tiff(path).ok().flatten();
             picture.metadata.icc = metadata::icc_of_tiff(path).ok().flatten();
+            picture.metadata.iptc = metadata::iptc_of_tiff(path).ok().flatten();
             picture.metadata.drop_unfit(picture.pixels.color());
             if metadata::is_premultiplied_tiff(path).unwrap_or(false) {
                 divide_by_alpha(&mut picture.pixels);
@@ -97,6 +101,10 @@ impl Picture {
 
     /// `path` is for messages and the name.
     fn read(mut reader: impl BufRead + Seek, path: &Path) -> Result<Self> {
+        let foreign = foreign::of(path, &mut reader).map_err(|error| Error::read(path, error))?;
+        if let Some(Foreign { kind, way_out }) = foreign {
+            return Err(Error::Foreign { path: path.to_owned(), kind, way_out });
+        }
         let format = guess(&mut reader)
             .map_err(|error| Error::read(path, error))?
             .ok_or_else(|| Error::NotAPicture { path: path.to_owned() })?;
@@ -127,12 +135,13 @@ impl Picture {
         };
         // An ending that names another format than the content would lie on, and one that names
         // none belongs to the name.
-        let (stem, extension) = match (source.extension(), Format::of_path(&source)) {
-            (Some(extension), Some(format)) if format == self.format => {
+        let written = self.format.for_results();
+        let (stem, extension) = match (source.extension(), Format::named(&source)) {
+            (Some(extension), Some(format)) if format == written => {
                 (source.file_stem(), extension.to_owned())
             }
-            (_, Some(_)) => (source.file_stem(), self.format.extension().into()),
-            (_, None) => (source.file_name(), self.format.extension().into()),
+            (_, Some(_)) => (source.file_stem(), written.extension().into()),
+            (_, None) => (source.file_name(), written.extension().into()),
         };
         let mut name = stem.unwrap_or_default().to_owned();
         name.push(format!("-{done}."));
@@ -206,11 +215,7 @@ fn decode(
     if decoder.total_bytes() > MAX_DECODED_BYTES {
         return Err(DecodeError::TooLarge(Some(decoder.dimensions())));
     }
-    // A broken profile or EXIF block is no reason to refuse the pixels.
-    let mut metadata = Metadata {
-        icc: decoder.icc_profile().ok().flatten(),
-        exif: decoder.exif_metadata().ok().flatten(),
-    };
+    let mut metadata = Metadata::of(&mut decoder);
     let stated = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let orientation = metadata.take_orientation().unwrap_or(stated);
     let mut pixels = DynamicImage::from_decoder(decoder).map_err(DecodeError::Image)?;

@@ -12,8 +12,11 @@
 use image::DynamicImage;
 use serde::{Deserialize, Serialize};
 
-use super::tiled::{Area, planes_of};
-use crate::{metric::colour::Lab, rect::Rect};
+use super::{
+    cells::Grid,
+    tiled::{Area, planes_of},
+};
+use crate::rect::Rect;
 
 /// Least side of a cell, in pixels of the photo and of the result: wider than the blocks of a JPEG
 /// with halved colour.
@@ -155,132 +158,6 @@ fn cut(area: &Area, part: Rect) -> Area {
         rows().flat_map(move |y| &plane[y * stride + left..][..part.width as usize])
     });
     Area { area: part, planes: planes.copied().collect() }
-}
-
-/// Cells of equal width along one side of a picture.
-#[derive(Clone, Copy, Debug)]
-struct Axis {
-    cells: usize,
-    pixels: u32,
-}
-
-impl Axis {
-    fn of(cells: u32, pixels: u32) -> Self {
-        Self { cells: cells as usize, pixels }
-    }
-
-    /// The cell in which the middle of a pixel lies.
-    fn cell_of(self, x: u32) -> usize {
-        (2 * u64::from(x) + 1) as usize * self.cells / (2 * self.pixels as usize)
-    }
-
-    /// The first pixel whose middle lies in a cell or beyond it.
-    fn first_of(self, cell: usize) -> u32 {
-        ((2 * cell * self.pixels as usize).div_ceil(self.cells) / 2) as u32
-    }
-
-    /// What `start..end` covers of a cell; a whole one is as many as there are pixels.
-    fn share(self, start: u32, end: u32, cell: usize) -> u64 {
-        let (from, to) = (start as usize * self.cells, end as usize * self.cells);
-        let (left, right) = (cell * self.pixels as usize, (cell + 1) * self.pixels as usize);
-        to.min(right).saturating_sub(from.max(left)) as u64
-    }
-
-    /// The cells that `start..end` touches.
-    fn cells_of(self, start: u32, end: u32) -> std::ops::Range<usize> {
-        let pixels = self.pixels as usize;
-        start as usize * self.cells / pixels..(end as usize * self.cells).div_ceil(pixels)
-    }
-
-    /// The cells that correct the pixels `start..end`.
-    fn around(self, start: u32, end: u32) -> std::ops::Range<usize> {
-        self.cell_of(start).saturating_sub(1)..(self.cell_of(end - 1) + 2).min(self.cells)
-    }
-
-    /// The middle cell that corrects a pixel, and the weights of the one before it, of itself and of
-    /// the one after it.
-    fn taps(self, x: u32) -> (usize, [f32; 3]) {
-        let cell = self.cell_of(x);
-        let place = (f64::from(x) + 0.5) * self.cells as f64 / f64::from(self.pixels);
-        let t = (place - cell as f64 - 0.5) as f32;
-        (cell, [0.5 * (0.5 - t).powi(2), 0.75 - t * t, 0.5 * (0.5 + t).powi(2)])
-    }
-
-    /// `start..end` cut where pixels begin, and end, that no cell beyond it corrects.
-    fn parts(self, start: u32, end: u32) -> Vec<(u32, u32)> {
-        let pixels = self.pixels as usize;
-        let own =
-            (start as usize * self.cells).div_ceil(pixels)..end as usize * self.cells / pixels;
-        let first = if own.start == 0 { 0 } else { own.start + 1 };
-        let last = if own.end == self.cells { own.end } else { own.end.saturating_sub(1) };
-        if first >= last {
-            return vec![(start, end)];
-        }
-        let middle = (self.first_of(first).max(start), self.first_of(last).min(end));
-        let parts = [(start, middle.0), middle, (middle.1, end)];
-        parts.into_iter().filter(|(start, end)| start < end).collect()
-    }
-}
-
-/// Sums of red, green and blue over the cells of a picture.
-#[derive(Clone, Debug)]
-struct Grid {
-    across: Axis,
-    down: Axis,
-    sums: Vec<[f64; 3]>,
-}
-
-impl Grid {
-    fn new(cells: (u32, u32), size: (u32, u32)) -> Self {
-        let (across, down) = (Axis::of(cells.0, size.0), Axis::of(cells.1, size.1));
-        Self { across, down, sums: vec![[0.0; 3]; across.cells * down.cells] }
-    }
-
-    /// Adds the planes of an area; a pixel that lies in several cells goes to each by its share.
-    fn add(&mut self, planes: &[f32], area: Rect) {
-        let share =
-            |axis: Axis, x: u32, cell: usize| axis.share(x, x + 1, cell) as f64 / axis.cells as f64;
-        let columns = self.across.cells_of(area.x, area.right());
-        let shares: Vec<(usize, f64)> = (area.x..area.right())
-            .map(|x| {
-                let cell = self.across.cells_of(x, x + 1).start;
-                (cell - columns.start, share(self.across, x, cell))
-            })
-            .collect();
-        let mut sums = vec![0.0; columns.len() + 1];
-        let rows = planes.chunks_exact(area.width as usize);
-        for (index, row) in rows.enumerate() {
-            let (channel, y) = (index as u32 / area.height, area.y + index as u32 % area.height);
-            sums.fill(0.0);
-            for (value, (cell, share)) in row.iter().zip(&shares) {
-                // A cell is at least as wide as a pixel, so what is left goes to the next one.
-                sums[*cell] += share * f64::from(*value);
-                sums[cell + 1] += (1.0 - share) * f64::from(*value);
-            }
-            for row in self.down.cells_of(y, y + 1) {
-                let weight = share(self.down, y, row);
-                let cells = &mut self.sums[row * self.across.cells..][columns.clone()];
-                for (cell, sum) in cells.iter_mut().zip(&sums) {
-                    cell[channel as usize] += weight * sum;
-                }
-            }
-        }
-    }
-
-    /// The mean of a cell whose pixels have all been added.
-    fn mean(&self, cell: usize) -> [f64; 3] {
-        let side = |axis: Axis| f64::from(axis.pixels) / axis.cells as f64;
-        let count = side(self.across) * side(self.down);
-        self.sums[cell].map(|sum| sum / count)
-    }
-
-    /// Mean difference to the cells of another picture in CIEDE2000.
-    fn difference(&self, other: &Self) -> f64 {
-        let colour = |grid: &Self, cell| Lab::of_srgb(grid.mean(cell));
-        let cells = 0..self.sums.len();
-        let differences = cells.map(|cell| colour(self, cell).difference(&colour(other, cell)));
-        differences.sum::<f64>() / self.sums.len() as f64
-    }
 }
 
 #[cfg(test)]

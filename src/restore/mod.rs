@@ -10,12 +10,17 @@ use image::{ColorType, DynamicImage, imageops::replace};
 use crate::{error::Result, rect::Rect};
 
 pub mod blend;
+mod cells;
 pub mod colour_lock;
+mod consistency;
 pub mod diffuse;
+pub mod estimate;
 pub mod evaluate;
 pub mod mend;
 pub mod plan;
+pub mod recipe;
 pub mod repaint;
+pub mod report;
 pub mod strips;
 pub mod texture;
 pub mod tiled;

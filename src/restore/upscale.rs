@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Monitor, Patch, Progress, Start,
     colour_lock::{ColourLock, ColourShift},
+    consistency::Consistency,
     paste,
     tiled::{self, Area, Engine, Task},
 };
@@ -15,7 +16,7 @@ use crate::{
     device::Chosen,
     error::{Error, Result},
     model::Model,
-    picture::{Picture, resample::Resampler},
+    picture::{Picture, colour::Tones, resample::Resampler},
     rect::Rect,
     size::{Size, Steps},
 };
@@ -51,6 +52,16 @@ impl UpscaleOptions {
         }
         self.size.steps(size, model.scale())
     }
+
+    /// As options of the command line; what has its default is not said.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<String> {
+        let mut arguments = self.size.arguments();
+        arguments.extend((!self.colour_lock).then(|| "--no-colour-lock".to_owned()));
+        let tile = self.tile.map(|tile| ["--tile".to_owned(), tile.to_string()]);
+        arguments.extend(tile.into_iter().flatten());
+        arguments
+    }
 }
 
 /// What was done, in numbers.
@@ -77,6 +88,10 @@ pub struct Receipt {
     /// How far the colours are from the photo's, where that was measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub colour_shift: Option<ColourShift>,
+    /// PSNR in dB of the result, shrunk to the photo's size, against the photo; `None` where it was
+    /// not measured or the result is smaller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consistency: Option<f64>,
 }
 
 impl Receipt {
@@ -102,6 +117,7 @@ impl Receipt {
             seconds,
             megapixels_per_second: megapixels / seconds,
             colour_shift: None,
+            consistency: None,
         }
     }
 }
@@ -129,6 +145,9 @@ pub fn upscale(
     let color = picture.pixels.color();
     let bled = bleed(&picture.pixels);
     let photo = bled.as_ref().unwrap_or(&picture.pixels);
+    let tones = Tones::of(&picture.metadata);
+    let seen = tones.as_ref().map(|tones| tones.for_network(photo));
+    let photo = seen.as_ref().unwrap_or(photo);
     let mut engine = Engine::new(model, device)?;
     let kernels = engine.network.kernels();
 
@@ -172,8 +191,15 @@ pub fn upscale(
     let task = Task::over(source, output, options.tile, device, &*engine.network);
     let alpha = color.has_alpha().then(|| Resampler::new(input, output));
     let mut lock = ColourLock::new(photo, output, options.colour_lock);
+    let mut consistency = Consistency::new(photo, output);
     tiled::run(&task, &mut engine, last, &mut stage, &mut |area, monitor| {
-        lock.push(area).into_iter().try_for_each(|area| {
+        lock.push(area).into_iter().try_for_each(|mut area| {
+            if let Some(consistency) = &mut consistency {
+                consistency.add(&area);
+            }
+            if let Some(tones) = &tones {
+                tones.as_in_file(&mut area.planes);
+            }
             let alpha = alpha
                 .as_ref()
                 .map(|resampler| enlarged_alpha(&picture.pixels, resampler, output, area.area));
@@ -182,7 +208,12 @@ pub fn upscale(
         })
     })?;
     let receipt = Receipt::new(begin, [input, output], model, device, kernels, count);
-    Ok(Receipt { passes: steps.passes, colour_shift: Some(lock.shift()), ..receipt })
+    Ok(Receipt {
+        passes: steps.passes,
+        colour_shift: Some(lock.shift()),
+        consistency: consistency.and_then(|consistency| consistency.psnr()),
+        ..receipt
+    })
 }
 
 /// One of several passes, seen as a part of the whole.

@@ -5,7 +5,6 @@ use egui::{ComboBox, DragValue, RichText, Ui};
 use super::super::{App, theme};
 use crate::{
     error::capitalised,
-    restore::UpscaleOptions,
     size::{Print, Size, Steps},
 };
 
@@ -117,7 +116,7 @@ fn number_ui(ui: &mut Ui, value: DragValue<'_>, name: &str) {
 }
 
 /// From what to what, and by which steps; `None` where it cannot be done, which is told.
-pub(super) fn steps_ui(app: &App, ui: &mut Ui) -> Option<Steps> {
+pub(super) fn steps_ui(app: &mut App, ui: &mut Ui) -> Option<Steps> {
     let (width, height) = app.document.as_ref()?.picture.size();
     match app.settings.size.steps((width, height), app.scale()) {
         Ok(steps) => {
@@ -126,23 +125,14 @@ pub(super) fn steps_ui(app: &App, ui: &mut Ui) -> Option<Steps> {
             if app.settings.size != Size::Model {
                 ui.label(theme::quiet(steps.to_string()));
             }
+            let forecast = app.forecast().map(|words| capitalised(&words));
+            ui.label(theme::quiet(forecast.unwrap_or_default()));
             Some(steps)
         }
         Err(error) => {
             let text = RichText::new(capitalised(&error.to_string()));
             ui.label(text.color(ui.visuals().warn_fg_color));
             None
-        }
-    }
-}
-
-impl App {
-    /// What is set for enlarging.
-    pub(in super::super) fn upscale_options(&self) -> UpscaleOptions {
-        UpscaleOptions {
-            size: self.settings.size,
-            colour_lock: self.settings.colour_lock,
-            ..UpscaleOptions::default()
         }
     }
 }

@@ -7,9 +7,13 @@ use egui::{Align, ComboBox, Layout, ProgressBar, RichText, Ui, Vec2};
 
 use super::{
     super::{App, Command, Made, ResultSoFar, Running, Summary, theme},
-    size,
+    saving, size,
 };
-use crate::{device::CPU, model::library::About, picture::Picture};
+use crate::{
+    device::CPU,
+    model::library::About,
+    picture::{Format, Picture},
+};
 
 /// Height of the large buttons.
 const TALL: f32 = 40.0;
@@ -231,7 +235,7 @@ fn running_ui(running: &Running, ui: &mut Ui) {
 fn summary_ui(result: &ResultSoFar, ui: &mut Ui) {
     let (width, height) = result.mosaic.size;
     let text = match &result.summary {
-        Some(Summary { text, device, seconds }) => {
+        Some(Summary { text, device, seconds, .. }) => {
             let device = device.as_ref().map_or_else(String::new, |device| format!(" on {device}"));
             format!("{text} in {}{device}", in_words(Duration::from_secs_f64(*seconds)))
         }
@@ -242,6 +246,17 @@ fn summary_ui(result: &ResultSoFar, ui: &mut Ui) {
         }
     };
     ui.label(theme::quiet(text));
+    let receipt = result.summary.as_ref().and_then(|summary| summary.receipt.as_ref());
+    if let Some(shift) = receipt.and_then(|receipt| receipt.colour_shift) {
+        let text = format!("Colours off by {:.2} ΔE (network: {:.2})", shift.after, shift.before);
+        ui.label(theme::quiet(text)).on_hover_text(
+            "Mean CIEDE2000 over areas of the photo; 1 can just be seen side by side",
+        );
+    }
+    if let Some(decibels) = receipt.and_then(|receipt| receipt.consistency) {
+        ui.label(theme::quiet(format!("Shrunk again {decibels:.1} dB from the photo")))
+            .on_hover_text("PSNR; high where nothing was changed, only added");
+    }
 }
 
 fn save_ui(app: &mut App, ui: &mut Ui) {
@@ -254,7 +269,7 @@ fn save_ui(app: &mut App, ui: &mut Ui) {
         }
         let document = app.document.as_ref();
         let losses = document.zip(result.target.as_ref()).map(|(document, target)| {
-            let format = crate::picture::Format::of_path(target);
+            let format = Format::of_path(target);
             let losses =
                 format.map(|format| format.losses(result.mosaic.color, &document.picture.metadata));
             losses.unwrap_or_default()
@@ -263,6 +278,8 @@ fn save_ui(app: &mut App, ui: &mut Ui) {
             ui.label(RichText::new(loss).small().color(ui.visuals().warn_fg_color));
         }
     }
+    let target = app.finished().and_then(|result| result.target.as_deref());
+    saving::ui(app, target.and_then(Format::of_path), ui);
     ui.horizontal(|ui| {
         for command in [Command::SaveAs, Command::Adopt] {
             if command.button(ui, app).clicked() {
@@ -270,6 +287,9 @@ fn save_ui(app: &mut App, ui: &mut Ui) {
             }
         }
     });
+    if app.command_line().is_some() && Command::CopyRecipe.button(ui, app).clicked() {
+        app.queue.push(Command::CopyRecipe);
+    }
 }
 
 /// Size, format and kind of a photo.
