@@ -101,26 +101,26 @@ fn colours_stay_the_photos() {
 #[test]
 fn a_receipt_beside_the_result_says_what_was_done_and_how_to_do_it_again() {
     let folder = tempfile::tempdir().unwrap();
-    let photo = write(folder.path(), "it is.png", &picture(50, 40));
-    let report = report(&photo, &["--receipt", "--long-side", "150", "--strip-location"]);
-    let saved = std::fs::read_to_string(folder.path().join("it is-150px.png.json")).unwrap();
+    let photo = write(folder.path(), "it is.png", &picture(200, 160));
+    let report = report(&photo, &["--receipt", "--long-side", "600", "--strip-location"]);
+    let saved = std::fs::read_to_string(folder.path().join("it is-600px.png.json")).unwrap();
     let saved: Value = serde_json::from_str(&saved).unwrap();
     assert_eq!(saved, report, "the same as was printed");
-    assert_eq!(saved["input_size"], serde_json::json!([50, 40]));
-    assert_eq!(saved["output_size"], serde_json::json!([150, 120]));
+    assert_eq!(saved["input_size"], serde_json::json!([200, 160]));
+    assert_eq!(saved["output_size"], serde_json::json!([600, 480]));
     assert!(saved["consistency"].as_f64().unwrap() > 25.0, "{saved}");
     assert!(saved["colour_shift"]["after"].as_f64().unwrap() < 1.0);
-    assert!(saved["estimate"]["disk"].as_u64().unwrap() >= 150 * 120 * 3);
+    assert!(saved["estimate"]["disk"].as_u64().unwrap() >= 600 * 480 * 3);
     assert!(saved["estimate"]["seconds"].as_f64().unwrap() > 0.0);
     if cfg!(unix) {
         // The command does the same again, byte for byte.
-        let first = std::fs::read(folder.path().join("it is-150px.png")).unwrap();
+        let first = std::fs::read(folder.path().join("it is-600px.png")).unwrap();
         let command = saved["command"].as_str().unwrap();
         let command =
             command.replacen("pixmend", concat!("'", env!("CARGO_BIN_EXE_pixmend"), "'"), 1);
         let again = std::process::Command::new("sh").args(["-c", &command]).output().unwrap();
         assert!(again.status.success(), "{command}: {}", stderr(&again));
-        let second = std::fs::read(folder.path().join("it is-150px-1.png")).unwrap();
+        let second = std::fs::read(folder.path().join("it is-600px-1.png")).unwrap();
         assert!(first == second, "{command}");
     }
 }

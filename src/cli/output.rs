@@ -151,7 +151,9 @@ impl Target {
             peak_memory_bytes: peak_memory(),
         };
         if self.receipt {
-            report.save(self.existing)?;
+            // It may not fail where the result did not.
+            let replaces = self.existing == Existing::Replace;
+            report.save(if replaces { Existing::Replace } else { Existing::Number })?;
         }
         if self.json {
             return print_json(&report);

@@ -81,7 +81,8 @@ impl Picture {
             // Broken tags are no reason to refuse the pixels.
             picture.metadata.exif = metadata::exif_of_tiff(path).ok().flatten();
             picture.metadata.icc = metadata::icc_of_tiff(path).ok().flatten();
-            picture.metadata.iptc = metadata::iptc_of_tiff(path).ok().flatten();
+            let words = metadata::words_of_tiff(path).unwrap_or_default();
+            [picture.metadata.xmp, picture.metadata.iptc] = words;
             picture.metadata.drop_unfit(picture.pixels.color());
             if metadata::is_premultiplied_tiff(path).unwrap_or(false) {
                 divide_by_alpha(&mut picture.pixels);

@@ -17,8 +17,12 @@ use crate::{
     picture::{Format, Picture},
 };
 
-/// Side of the picture on which the speed is measured.
-const PROBE: usize = 96;
+/// Sides of the pictures on which the speed is measured: the largest that takes little of the time
+/// that it foretells.
+const PROBES: [usize; 3] = [96, 64, 32];
+
+/// How much less work a probe is at least.
+const LITTLE: u64 = 20;
 
 /// What the program takes without any picture: code, drivers, allocators.
 const BASE: u64 = 120 << 20;
@@ -31,7 +35,7 @@ pub struct Estimate {
     /// Bytes of the result at most.
     pub disk: u64,
     /// Seconds; `None` where that is known only after the first tile, as on graphics cards, which
-    /// compile for it.
+    /// compile for it, and for pictures that are smaller than what could be tried.
     pub seconds: Option<f64>,
 }
 
@@ -88,9 +92,9 @@ impl Estimate {
         let raw = area(steps.output) * u64::from(kept.bytes_per_pixel());
         // Even noise takes less than half in a JPEG of the best quality.
         let disk = if format == Some(Format::Jpeg) { raw / 2 } else { raw };
-        let seconds = (!device.tunes_kernels())
-            .then(|| probe(&engine).map(|seconds| seconds * work as f64))
-            .transpose()?;
+        let side = PROBES.into_iter().find(|side| LITTLE * (side * side) as u64 <= work);
+        let seconds =
+            side.filter(|_| !device.tunes_kernels()).map(|side| probe(&engine, side) * work as f64);
         Ok(Self { memory, disk, seconds })
     }
 
@@ -112,17 +116,17 @@ impl Estimate {
     }
 }
 
-/// Seconds that the network takes for a pixel of what it reads. The first run lays out memory.
-fn probe(engine: &Engine<'_>) -> Result<f64> {
-    let mut seconds = 0.0;
-    for _ in 0..2 {
+/// Seconds that the network takes for a pixel of what it reads.
+fn probe(engine: &Engine<'_>, side: usize) -> f64 {
+    let run = || {
         let begin = Instant::now();
-        let input = Tensor::<4>::zeros([1, 3, PROBE, PROBE], &engine.device);
+        let input = Tensor::<4>::zeros([1, 3, side, side], &engine.device);
         // A failure will be met, and told, by the first tile.
         let _answer = engine.network.forward(input).try_into_data();
-        seconds = begin.elapsed().as_secs_f64();
-    }
-    Ok(seconds / (PROBE * PROBE) as f64)
+        begin.elapsed().as_secs_f64()
+    };
+    // The first one lays out memory.
+    run().min(run()) / (side * side) as f64
 }
 
 fn bytes(count: u64) -> String {

@@ -5,11 +5,12 @@ use std::{
     io::{self, Write as _},
 };
 
+use flate2::write::ZlibEncoder;
 use image::{ColorType, ExtendedColorType};
 use jpeg_encoder::{JpegColorType, SamplingFactor, rgb_to_ycbcr};
 use tiff::{
-    encoder::{Compression, TiffEncoder, TiffKind, colortype, compression::DeflateLevel},
-    tags::{ExtraSamples, Tag},
+    encoder::{TiffEncoder, TiffKind},
+    tags::{CompressionMethod, ExtraSamples, PhotometricInterpretation, Predictor, Tag},
 };
 
 use super::{
@@ -73,17 +74,10 @@ pub(super) fn tiff(header: &Header, rows: Rows, file: &mut Output) -> io::Result
     let bytes = header.row_bytes() as u64 * u64::from(header.height);
     // Classic TIFF counts offsets in 32 bits.
     let big = bytes > u64::from(u32::MAX) - (64 << 20);
-    let compression = match header.encoding.tiff_compression {
-        TiffCompression::None => Compression::Uncompressed,
-        TiffCompression::Lzw => Compression::Lzw,
-        TiffCompression::Deflate => Compression::Deflate(DeflateLevel::default()),
-    };
     let encoded = if big {
-        TiffEncoder::new_big(file)
-            .and_then(|encoder| tiff_of(encoder.with_compression(compression), header, rows))
+        TiffEncoder::new_big(file).and_then(|encoder| tiff_strips(encoder, header, rows))
     } else {
-        TiffEncoder::new(file)
-            .and_then(|encoder| tiff_of(encoder.with_compression(compression), header, rows))
+        TiffEncoder::new(file).and_then(|encoder| tiff_strips(encoder, header, rows))
     };
     encoded.map_err(|error| match error {
         tiff::TiffError::IoError(error) => error,
@@ -91,62 +85,100 @@ pub(super) fn tiff(header: &Header, rows: Rows, file: &mut Output) -> io::Result
     })
 }
 
-fn tiff_of<K: TiffKind>(
-    encoder: TiffEncoder<&mut Output, K>,
-    header: &Header,
-    rows: Rows,
-) -> tiff::TiffResult<()> {
-    let eight = |row: &[u8]| row.to_vec();
-    let sixteen = |row: &[u8]| samples(row).collect();
-    match header.color {
-        ColorType::L8 => tiff_strips::<colortype::Gray8, K>(encoder, header, rows, eight),
-        ColorType::Rgb8 | ColorType::Rgba8 => {
-            tiff_strips::<colortype::RGB8, K>(encoder, header, rows, eight)
-        }
-        ColorType::L16 => tiff_strips::<colortype::Gray16, K>(encoder, header, rows, sixteen),
-        _ => tiff_strips::<colortype::RGB16, K>(encoder, header, rows, sixteen),
-    }
-}
-
-fn tiff_strips<C: colortype::ColorType, K: TiffKind>(
+/// Lays the file out by hand: the library's own strips are never compressed.
+fn tiff_strips<K: TiffKind>(
     mut encoder: TiffEncoder<&mut Output, K>,
     header: &Header,
     mut rows: Rows,
-    samples_of: impl Fn(&[u8]) -> Vec<C::Inner>,
-) -> tiff::TiffResult<()>
-where
-    [C::Inner]: tiff::encoder::TiffValue,
-{
+) -> tiff::TiffResult<()> {
     let tags = TiffTags::of_exif(header.metadata.exif.as_deref().unwrap_or_default());
     let pointers = tags.write_parts(&mut encoder)?;
-    let mut picture = encoder.new_image::<C>(header.width, header.height)?;
+    let channels = header.color.channel_count();
+    let bits = 8 * u16::from(header.color.bytes_per_pixel() / channels);
+    let (compression, predictor) = match header.encoding.tiff_compression {
+        TiffCompression::None => (CompressionMethod::None, Predictor::None),
+        TiffCompression::Lzw => (CompressionMethod::LZW, Predictor::Horizontal),
+        TiffCompression::Deflate => (CompressionMethod::Deflate, Predictor::Horizontal),
+    };
+    let photometric = if header.color.has_color() {
+        PhotometricInterpretation::RGB
+    } else {
+        PhotometricInterpretation::BlackIsZero
+    };
+
+    let rows_per_strip = (1_000_000 / header.row_bytes()).clamp(1, header.height as usize) as u32;
+    let mut directory = encoder.image_directory()?;
+    let (mut offsets, mut sizes) = (Vec::new(), Vec::new());
+    for top in (0..header.height).step_by(rows_per_strip as usize) {
+        let mut strip = Vec::with_capacity(rows_per_strip as usize * header.row_bytes());
+        for _ in top..(top + rows_per_strip).min(header.height) {
+            let row = rows.next()?;
+            match predictor {
+                Predictor::Horizontal if bits == 8 => predict(row, channels, &mut strip),
+                Predictor::Horizontal => predict_deep(row, channels, &mut strip),
+                _ => strip.extend_from_slice(row),
+            }
+        }
+        let strip = match header.encoding.tiff_compression {
+            TiffCompression::None => strip,
+            TiffCompression::Lzw => {
+                weezl::encode::Encoder::with_tiff_size_switch(weezl::BitOrder::Msb, 8)
+                    .encode(&strip)
+                    .map_err(io::Error::other)?
+            }
+            TiffCompression::Deflate => {
+                let mut deflated = ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+                deflated.write_all(&strip)?;
+                deflated.finish()?
+            }
+        };
+        offsets.push(K::convert_offset(directory.write_data(strip.as_slice())?)?);
+        sizes.push(K::convert_offset(strip.len() as u64)?);
+    }
+
+    directory.write_tag(Tag::ImageWidth, header.width)?;
+    directory.write_tag(Tag::ImageLength, header.height)?;
+    directory.write_tag(Tag::BitsPerSample, vec![bits; usize::from(channels)].as_slice())?;
+    directory.write_tag(Tag::Compression, compression.to_u16())?;
+    directory.write_tag(Tag::PhotometricInterpretation, photometric.to_u16())?;
+    directory.write_tag(Tag::SamplesPerPixel, u16::from(channels))?;
+    directory.write_tag(Tag::RowsPerStrip, rows_per_strip)?;
+    directory.write_tag(Tag::StripOffsets, K::convert_slice(&offsets))?;
+    directory.write_tag(Tag::StripByteCounts, K::convert_slice(&sizes))?;
+    if predictor != Predictor::None {
+        directory.write_tag(Tag::Predictor, predictor.to_u16())?;
+    }
     if header.color.has_alpha() {
-        picture.extra_samples(&[ExtraSamples::UnassociatedAlpha])?;
+        let alpha = [ExtraSamples::UnassociatedAlpha.to_u16()];
+        directory.write_tag(Tag::ExtraSamples, alpha.as_slice())?;
     }
-    tags.write_main(picture.encoder())?;
+    tags.write_main(&mut directory)?;
     for (tag, offset) in pointers {
-        picture.encoder().write_tag(tag, offset)?;
+        directory.write_tag(tag, offset)?;
     }
-    if let Some(icc) = &header.metadata.icc {
-        picture.encoder().write_tag(Tag::IccProfile, icc.as_slice())?;
-    }
-    for (tag, part) in [(XMP_TAG, &header.metadata.xmp), (IPTC_TAG, &header.metadata.iptc)] {
+    let Metadata { icc, xmp, iptc, .. } = &header.metadata;
+    for (tag, part) in [(Tag::IccProfile, icc), (XMP_TAG, xmp), (IPTC_TAG, iptc)] {
         if let Some(bytes) = part {
-            picture.encoder().write_tag(tag, bytes.as_slice())?;
+            directory.write_tag(tag, bytes.as_slice())?;
         }
     }
-    let row_samples = header.width as usize * usize::from(header.color.channel_count());
-    let rows_per_strip = (1_000_000 / header.row_bytes()).clamp(1, header.height as usize);
-    picture.rows_per_strip(rows_per_strip as u32)?;
-    let mut strip = Vec::with_capacity(rows_per_strip * row_samples);
-    for _ in 0..header.height {
-        strip.extend(samples_of(rows.next()?));
-        if strip.len() as u64 == picture.next_strip_sample_count() {
-            picture.write_strip(&strip)?;
-            strip.clear();
-        }
-    }
-    picture.finish()
+    directory.finish()?;
+    Ok(())
+}
+
+/// Each sample of a row as its difference to the one of the pixel before it, which packs better.
+fn predict(row: &[u8], channels: u8, strip: &mut Vec<u8>) {
+    let (first, rest) = row.split_at(usize::from(channels));
+    strip.extend_from_slice(first);
+    strip.extend(rest.iter().zip(row).map(|(value, before)| value.wrapping_sub(*before)));
+}
+
+/// The same for 16 bits a sample.
+fn predict_deep(row: &[u8], channels: u8, strip: &mut Vec<u8>) {
+    let (first, rest) = row.split_at(2 * usize::from(channels));
+    strip.extend_from_slice(first);
+    let differences = samples(rest).zip(samples(row));
+    strip.extend(differences.flat_map(|(value, before)| value.wrapping_sub(before).to_ne_bytes()));
 }
 
 /// A JPEG encoder asks for rows and cannot be told of a failure, so the first

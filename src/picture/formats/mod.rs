@@ -17,7 +17,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use image::{ColorType, ImageFormat};
 use serde::Serialize;
 
-use super::metadata::Metadata;
+use super::metadata::{Metadata, Part};
 use crate::{
     encoding::Encoding,
     error::{Error, Result},
@@ -181,7 +181,11 @@ impl Format {
             losses.push(format!("{name} has 8 bits a channel: 16 are reduced"));
         }
         let parts = self.fates(color, metadata).into_iter();
-        losses.extend(parts.filter_map(|part| Some(format!("{}: {}", part.part, part.lost?))));
+        losses.extend(
+            parts.filter_map(|part| {
+                Some(format!("{} is left out: {}", part.part.name(), part.lost?))
+            }),
+        );
         losses
     }
 
@@ -214,10 +218,10 @@ impl Format {
             _ => held(iptc, MAX_JPEG_IPTC),
         };
         [
-            ("colour profile", icc, profile),
-            ("EXIF", exif, held(exif, MAX_JPEG_EXIF)),
-            ("XMP", xmp, packet),
-            ("IPTC", iptc, credits),
+            (Part::Profile, icc, profile),
+            (Part::Exif, exif, held(exif, MAX_JPEG_EXIF)),
+            (Part::Xmp, xmp, packet),
+            (Part::Iptc, iptc, credits),
         ]
         .into_iter()
         .filter(|(_, bytes, _)| bytes.is_some())
@@ -241,8 +245,8 @@ impl Format {
 /// What becomes of a part of a photo's metadata.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fate {
-    /// Its name.
-    pub part: &'static str,
+    /// Which.
+    pub part: Part,
     /// Whether it is in the result.
     pub kept: bool,
     /// Why it is not.

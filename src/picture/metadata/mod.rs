@@ -12,6 +12,7 @@ use std::{
 };
 
 use image::{ColorType, ImageDecoder, metadata::Orientation};
+use serde::Serialize;
 use tiff::{
     Directory, TiffResult,
     decoder::Decoder,
@@ -41,6 +42,36 @@ pub struct Metadata {
 /// Where TIFF holds XMP and IPTC.
 pub(super) const XMP_TAG: Tag = Tag::Unknown(700);
 pub(super) const IPTC_TAG: Tag = Tag::Unknown(33_723);
+
+/// A part of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Part {
+    /// The ICC profile.
+    #[serde(rename = "colour profile")]
+    Profile,
+    /// The EXIF block.
+    #[serde(rename = "EXIF")]
+    Exif,
+    /// The XMP packet.
+    #[serde(rename = "XMP")]
+    Xmp,
+    /// The IPTC chain.
+    #[serde(rename = "IPTC")]
+    Iptc,
+}
+
+impl Part {
+    /// Its usual name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Profile => "colour profile",
+            Self::Exif => "EXIF",
+            Self::Xmp => "XMP",
+            Self::Iptc => "IPTC",
+        }
+    }
+}
 
 /// Tags of the main directory that speak of the photo, not of the file's
 /// layout. Orientation is missing on purpose: pixels are turned on reading.
@@ -115,13 +146,13 @@ impl Metadata {
         self.iptc = self.iptc.take().map(|chain| iptc::without_location(&chain));
     }
 
-    /// Drops a part by the name that [`super::formats::Fate`] gives it.
-    pub(super) fn drop_part(&mut self, part: &str) {
+    /// Leaves a part out.
+    pub(super) fn drop_part(&mut self, part: Part) {
         match part {
-            "colour profile" => self.icc = None,
-            "EXIF" => self.exif = None,
-            "XMP" => self.xmp = None,
-            _ => self.iptc = None,
+            Part::Profile => self.icc = None,
+            Part::Exif => self.exif = None,
+            Part::Xmp => self.xmp = None,
+            Part::Iptc => self.iptc = None,
         }
     }
 
@@ -154,15 +185,19 @@ pub fn icc_of_tiff(path: &Path) -> TiffResult<Option<Vec<u8>>> {
     Ok(icc.map(|_| value.as_bytes().to_vec()))
 }
 
-/// Reads the IPTC of a TIFF file.
+/// Reads the XMP and the IPTC of a TIFF file.
 ///
 /// # Errors
 /// Whatever the TIFF reader finds wrong with the directory.
-pub fn iptc_of_tiff(path: &Path) -> TiffResult<Option<Vec<u8>>> {
+pub fn words_of_tiff(path: &Path) -> TiffResult<[Option<Vec<u8>>; 2]> {
     let mut decoder = Decoder::new(BufReader::new(File::open(path)?))?;
-    let mut value = ValueBuffer::empty(Type::BYTE);
-    let found = decoder.image_ifd().find_tag_buf(IPTC_TAG, &mut value)?;
-    Ok(found.and_then(|_| iptc::unwrapped(value.as_bytes())))
+    let mut bytes_of = |tag| {
+        let mut value = ValueBuffer::empty(Type::BYTE);
+        let found = decoder.image_ifd().find_tag_buf(tag, &mut value)?;
+        TiffResult::Ok(found.map(|_| value.as_bytes().to_vec()))
+    };
+    let (xmp, stored) = (bytes_of(XMP_TAG)?, bytes_of(IPTC_TAG)?);
+    Ok([xmp, stored.and_then(|stored| iptc::unwrapped(&stored))])
 }
 
 /// Whether the colours of a TIFF file are stored multiplied by their alpha.
