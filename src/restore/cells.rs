@@ -1,5 +1,9 @@
 //! Pictures divided into cells: which pixels lie in which cell, and by which share.
 
+use std::ops::Range;
+
+use rayon::prelude::*;
+
 use crate::{metric::colour::Lab, rect::Rect};
 
 /// Cells of equal width along one side of a picture.
@@ -32,19 +36,19 @@ impl Axis {
     }
 
     /// The cells that `start..end` touches.
-    pub(super) fn cells_of(self, start: u32, end: u32) -> std::ops::Range<usize> {
+    pub(super) fn cells_of(self, start: u32, end: u32) -> Range<usize> {
         let pixels = self.pixels as usize;
         start as usize * self.cells / pixels..(end as usize * self.cells).div_ceil(pixels)
     }
 
     /// The cells that lie in `start..end` with all their pixels.
-    pub(super) fn within(self, start: u32, end: u32) -> std::ops::Range<usize> {
+    pub(super) fn within(self, start: u32, end: u32) -> Range<usize> {
         let pixels = self.pixels as usize;
         (start as usize * self.cells).div_ceil(pixels)..end as usize * self.cells / pixels
     }
 
     /// The cells that correct the pixels `start..end`.
-    pub(super) fn around(self, start: u32, end: u32) -> std::ops::Range<usize> {
+    pub(super) fn around(self, start: u32, end: u32) -> Range<usize> {
         self.cell_of(start).saturating_sub(1)..(self.cell_of(end - 1) + 2).min(self.cells)
     }
 
@@ -73,6 +77,41 @@ impl Axis {
     }
 }
 
+/// What a row of an area has of a cell.
+struct Part {
+    /// Pixels that lie in the cell alone, counted from where the area begins.
+    inside: Range<usize>,
+    /// Of each of them.
+    whole: u64,
+    /// Pixels that it shares with its neighbours, and its shares of them.
+    edges: Vec<(usize, u64)>,
+}
+
+impl Part {
+    fn of(axis: Axis, cell: usize, start: u32, end: u32) -> Self {
+        let pixels = axis.pixels as usize;
+        let local = |x: usize| x.clamp(start as usize, end as usize) - start as usize;
+        let inside =
+            local((cell * pixels).div_ceil(axis.cells))..local((cell + 1) * pixels / axis.cells);
+        let touched =
+            local(cell * pixels / axis.cells)..local(((cell + 1) * pixels).div_ceil(axis.cells));
+        let edges = touched.filter(|x| !inside.contains(x)).map(|x| {
+            let x_in_picture = start + x as u32;
+            (x, axis.share(x_in_picture, x_in_picture + 1, cell))
+        });
+        Self { edges: edges.collect(), whole: axis.cells as u64, inside }
+    }
+
+    fn sum(&self, row: &[f32]) -> u64 {
+        // So many fit into 32 bits, in which the processor adds several at once.
+        let runs = row[self.inside.clone()].chunks(1024);
+        let sum = |run: &[f32]| run.iter().map(|value| (value * UNIT) as i32).sum::<i32>() as u64;
+        let inside = runs.map(sum).sum::<u64>();
+        let edges = self.edges.iter().map(|(x, share)| share * (row[*x] * UNIT) as u64);
+        self.whole * inside + edges.sum::<u64>()
+    }
+}
+
 /// White in sums. They are whole numbers, in which the order of tiles leaves no trace.
 const UNIT: f32 = (1 << 20) as f32;
 
@@ -81,57 +120,48 @@ const UNIT: f32 = (1 << 20) as f32;
 pub(super) struct Grid {
     pub across: Axis,
     pub down: Axis,
-    pub sums: Vec<[u64; 3]>,
+    pub sums: [Vec<u64>; 3],
 }
 
 impl Grid {
     pub(super) fn new(cells: (u32, u32), size: (u32, u32)) -> Self {
         let (across, down) = (Axis::of(cells.0, size.0), Axis::of(cells.1, size.1));
-        Self { across, down, sums: vec![[0; 3]; across.cells * down.cells] }
+        Self { across, down, sums: [0, 1, 2].map(|_| vec![0; across.cells * down.cells]) }
     }
 
     /// Adds the planes of an area; a pixel that lies in several cells goes to each by its share.
     pub(super) fn add(&mut self, planes: &[f32], area: Rect) {
-        let columns = self.across.cells_of(area.x, area.right());
-        let shares: Vec<(usize, u64)> = (area.x..area.right())
-            .map(|x| {
-                let cell = self.across.cells_of(x, x + 1).start;
-                (cell - columns.start, self.across.share(x, x + 1, cell))
-            })
-            .collect();
-        let whole = self.across.cells as u64;
-        let mut sums = vec![0; columns.len() + 1];
-        let rows = planes.chunks_exact(area.width as usize);
-        for (index, row) in rows.enumerate() {
-            let (channel, y) = (index as u32 / area.height, area.y + index as u32 % area.height);
-            sums.fill(0);
-            for (value, (cell, share)) in row.iter().zip(&shares) {
-                let value = (value * UNIT) as u64;
-                // A cell is at least as wide as a pixel, so what is left goes to the next one.
-                sums[*cell] += share * value;
-                sums[cell + 1] += (whole - share) * value;
-            }
-            for row in self.down.cells_of(y, y + 1) {
-                let share = self.down.share(y, y + 1, row);
-                let cells = &mut self.sums[row * self.across.cells..][columns.clone()];
-                for (cell, sum) in cells.iter_mut().zip(&sums) {
-                    cell[channel as usize] += share * sum;
+        let Self { across, down, .. } = *self;
+        let columns = across.cells_of(area.x, area.right());
+        let parts: Vec<Part> =
+            columns.clone().map(|cell| Part::of(across, cell, area.x, area.right())).collect();
+        let count = area.area() as usize;
+        self.sums.par_iter_mut().zip(planes.par_chunks_exact(count)).for_each(|(sums, plane)| {
+            for (y, row) in (area.y..).zip(plane.chunks_exact(area.width as usize)) {
+                let line: Vec<u64> = parts.iter().map(|part| part.sum(row)).collect();
+                for cell in down.cells_of(y, y + 1) {
+                    let share = down.share(y, y + 1, cell);
+                    let cells = &mut sums[cell * across.cells..][columns.clone()];
+                    for (cell, sum) in cells.iter_mut().zip(&line) {
+                        *cell += share * sum;
+                    }
                 }
             }
-        }
+        });
     }
 
     /// The mean of a cell whose pixels have all been added.
     pub(super) fn mean(&self, cell: usize) -> [f64; 3] {
         let count = f64::from(self.across.pixels) * f64::from(self.down.pixels);
-        self.sums[cell].map(|sum| sum as f64 / (count * f64::from(UNIT)))
+        [0, 1, 2].map(|channel: usize| self.sums[channel][cell] as f64 / (count * f64::from(UNIT)))
     }
 
     /// Mean difference to the cells of another picture in CIEDE2000.
     pub(super) fn difference(&self, other: &Self) -> f64 {
         let colour = |grid: &Self, cell| Lab::of_srgb(grid.mean(cell));
-        let cells = 0..self.sums.len();
+        let count = self.across.cells * self.down.cells;
+        let cells = 0..count;
         let differences = cells.map(|cell| colour(self, cell).difference(&colour(other, cell)));
-        differences.sum::<f64>() / self.sums.len() as f64
+        differences.sum::<f64>() / count as f64
     }
 }

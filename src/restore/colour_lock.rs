@@ -10,6 +10,7 @@
 //! numbers, and only rims wait in memory.
 
 use image::DynamicImage;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -58,7 +59,7 @@ impl ColourLock {
         Self {
             corrects,
             photo: means,
-            missing: vec![whole; network.sums.len()],
+            missing: vec![whole; network.across.cells * network.down.cells],
             result: network.clone(),
             network,
             waiting: Vec::new(),
@@ -112,38 +113,33 @@ impl ColourLock {
     /// Adds what the cells are off by, laid out as a quadratic B-spline.
     fn correct(&mut self, area: &mut Area) {
         let Grid { across, down, .. } = &self.network;
-        let Rect { x, y, width, height } = area.area;
+        let Rect { x, y, width, .. } = area.area;
         let columns = across.around(x, x + width);
         let taps: Vec<(usize, [f32; 3])> = (x..x + width).map(|x| across.taps(x)).collect();
         let count = area.area.area() as usize;
-        for row in 0..height {
-            let (middle, weights) = down.taps(y + row);
-            let rows = [middle.saturating_sub(1), middle, (middle + 1).min(down.cells - 1)];
-            let blended: Vec<[f32; 3]> = columns
-                .clone()
-                .map(|column| {
-                    let mut sum = [0.0; 3];
-                    for (row, weight) in rows.iter().zip(weights) {
-                        let cell = row * across.cells + column;
-                        let (wanted, found) = (self.photo.mean(cell), self.network.mean(cell));
-                        for channel in 0..3 {
-                            sum[channel] += weight * (wanted[channel] - found[channel]) as f32;
-                        }
-                    }
-                    sum
-                })
-                .collect();
-            let start = (row * width) as usize;
-            for (channel, plane) in area.planes.chunks_exact_mut(count).enumerate() {
-                let values = &mut plane[start..][..width as usize];
+        for (channel, plane) in area.planes.chunks_exact_mut(count).enumerate() {
+            let rows = plane.par_chunks_exact_mut(width as usize).enumerate();
+            rows.for_each(|(row, values)| {
+                let (middle, weights) = down.taps(y + row as u32);
+                let rows = [middle.saturating_sub(1), middle, (middle + 1).min(down.cells - 1)];
+                let off_by = |column: usize| {
+                    let cells = rows.map(|row| row * across.cells + column);
+                    let parts = cells.into_iter().zip(weights).map(|(cell, weight)| {
+                        let lacks =
+                            self.photo.mean(cell)[channel] - self.network.mean(cell)[channel];
+                        weight * lacks as f32
+                    });
+                    parts.sum::<f32>()
+                };
+                let offsets: Vec<f32> = columns.clone().map(off_by).collect();
                 for (value, (middle, weights)) in values.iter_mut().zip(&taps) {
-                    let at = |column: usize| blended[column - columns.start][channel];
+                    let at = |column: usize| offsets[column - columns.start];
                     let offset = weights[0] * at(middle.saturating_sub(1))
                         + weights[1] * at(*middle)
                         + weights[2] * at((middle + 1).min(across.cells - 1));
                     *value = (*value + offset).clamp(0.0, 1.0);
                 }
-            }
+            });
         }
         self.result.add(&area.planes, area.area);
     }

@@ -1,6 +1,7 @@
 //! Whether a result, made as small as its photo again, is the photo.
 
 use image::DynamicImage;
+use rayon::prelude::*;
 
 use super::{
     cells::Axis,
@@ -58,9 +59,8 @@ impl<'a> Consistency<'a> {
                 (cell + 1 - columns.start, share, across.cells as f64 - share)
             })
             .collect();
-        for (plane, photo) in
-            area.planes.chunks_exact(area.area.area() as usize).zip(photo.chunks_exact(pixels))
-        {
+        let planes = area.planes.par_chunks_exact(area.area.area() as usize);
+        let squared = planes.zip(photo.par_chunks_exact(pixels)).map(|(plane, photo)| {
             let mut sums = vec![0.0; stride * rows.len()];
             let mut line = vec![0.0; stride];
             for (row, y) in plane.chunks_exact(width as usize).zip(y..) {
@@ -81,8 +81,9 @@ impl<'a> Consistency<'a> {
             }
             let means = sums.chunks_exact(stride).flat_map(|row| &row[1..stride - 1]);
             let errors = means.zip(photo).map(|(sum, photo)| sum / whole - f64::from(*photo));
-            self.squared += errors.map(|error| error * error).sum::<f64>();
-        }
+            errors.map(|error| error * error).sum::<f64>()
+        });
+        self.squared += squared.collect::<Vec<f64>>().iter().sum::<f64>();
         self.count += 3 * pixels as u64;
     }
 

@@ -278,8 +278,6 @@ fn save_ui(app: &mut App, ui: &mut Ui) {
             ui.label(RichText::new(loss).small().color(ui.visuals().warn_fg_color));
         }
     }
-    let target = app.finished().and_then(|result| result.target.as_deref());
-    saving::ui(app, target.and_then(Format::of_path), ui);
     ui.horizontal(|ui| {
         for command in [Command::SaveAs, Command::Adopt] {
             if command.button(ui, app).clicked() {
@@ -290,6 +288,8 @@ fn save_ui(app: &mut App, ui: &mut Ui) {
     if app.command_line().is_some() && Command::CopyRecipe.button(ui, app).clicked() {
         app.queue.push(Command::CopyRecipe);
     }
+    let target = app.finished().and_then(|result| result.target.as_deref());
+    saving::ui(app, target.and_then(Format::of_path), ui);
 }
 
 /// Size, format and kind of a photo.
