@@ -61,10 +61,24 @@ pub enum Error {
     },
 
     /// The content is not a picture in a format we read.
-    #[error("this is not a JPEG, PNG, WebP, TIFF or BMP picture: {}", shown(path))]
+    #[error(
+        "this is no picture that is read (JPEG, PNG, WebP, TIFF, BMP, GIF, QOI or PNM): {}",
+        shown(path)
+    )]
     NotAPicture {
         /// The file.
         path: PathBuf,
+    },
+
+    /// The content is a picture of a kind that is known and not read.
+    #[error("{kind} pictures are not read: {}", shown(path))]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// Name of the kind.
+        kind: &'static str,
+        /// What to do, as a clause.
+        way_out: &'static str,
     },
 
     /// The file starts as a picture but cannot be decoded to its end.
@@ -299,6 +313,7 @@ impl Error {
             Self::NotAPicture { .. } | Self::Unsupported { .. } => {
                 "open it in another program and save it as PNG or TIFF".into()
             }
+            Self::Foreign { way_out, .. } => (*way_out).into(),
             Self::Damaged { .. } => "copy it again from where it came from".into(),
             Self::TooLarge { .. } => "cut it into parts or make it smaller first".into(),
             Self::UnknownFormat { .. } => "use .png, .jpg, .webp, .tif or .bmp".into(),

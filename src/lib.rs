@@ -6,6 +6,7 @@
 pub mod app;
 pub mod cli;
 pub mod device;
+pub mod encoding;
 pub mod error;
 pub mod jobs;
 pub mod mask;
@@ -16,6 +17,7 @@ pub mod picture;
 pub mod rect;
 pub mod restore;
 pub mod settings;
+pub mod size;
 pub mod train;
 
 pub use error::{Error, Result};

@@ -9,7 +9,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::{
+    encoding::{Encoding, Writing},
+    error::{Error, Result},
+    size::Size,
+};
 
 /// Remembered between runs, in `settings.toml`.
 ///
@@ -24,6 +28,16 @@ pub struct Settings {
     pub cleaning_model: String,
     /// The same for the model that colours.
     pub colouring_model: String,
+    /// How large results of enlarging are to be.
+    pub size: Size,
+    /// Results of enlarging keep the photo's colours.
+    pub colour_lock: bool,
+    /// How strongly results are compressed.
+    pub encoding: Encoding,
+    /// Results do not say where the photo was made.
+    pub strip_location: bool,
+    /// What was done is saved beside each enlarged photo.
+    pub receipt: bool,
     /// `auto`, `gpu`, `cpu` or the name of an adapter.
     pub device: String,
     /// Dark colours instead of light ones.
@@ -55,6 +69,11 @@ impl Default for Settings {
             model: DEFAULT_MODEL.to_owned(),
             cleaning_model: CLEANING_MODEL.to_owned(),
             colouring_model: COLOURING_MODEL.to_owned(),
+            size: Size::Model,
+            colour_lock: true,
+            encoding: Encoding::default(),
+            strip_location: false,
+            receipt: false,
             device: "auto".to_owned(),
             dark: true,
             sharp_pixels: false,
@@ -80,6 +99,12 @@ impl Settings {
     pub fn default_path() -> Option<PathBuf> {
         let dirs = directories::ProjectDirs::from("io.github", "pixmend", "Pixmend")?;
         Some(dirs.config_dir().join("settings.toml"))
+    }
+
+    /// How results are written.
+    #[must_use]
+    pub const fn writing(&self) -> Writing {
+        Writing { encoding: self.encoding, strip_location: self.strip_location }
     }
 
     /// Reads the file; a missing one gives the defaults.

@@ -13,6 +13,7 @@ use pixmend::{
     model::Model,
     picture::Picture,
     restore::{Monitor, Mosaic, Patch, Progress, UpscaleOptions, strips, upscale},
+    size::Size,
 };
 
 use crate::support::{files, kinds, picture, upscale as command, write};
@@ -41,7 +42,7 @@ impl Monitor for Collect {
 fn enlarged(source: &DynamicImage, scale: f64, tile: u32) -> Vec<u8> {
     let source = Picture::from_pixels("test", source.clone());
     let model = Model::find("starter").unwrap();
-    let options = UpscaleOptions { scale, tile: Some(tile) };
+    let options = UpscaleOptions { size: Size::Scale(scale), colour_lock: true, tile: Some(tile) };
     let mut collect = Collect { patches: Vec::new(), cancel_after: usize::MAX };
     let receipt = upscale(&source, &model, &Chosen::cpu(), &options, &mut collect).unwrap();
     let mosaic = Mosaic {
@@ -115,7 +116,7 @@ fn sixteen_bits_are_real() {
 fn a_job_ends_within_one_tile_of_being_cancelled() {
     let source = Picture::from_pixels("test", picture(200, 150).into());
     let model = Model::find("starter").unwrap();
-    let options = UpscaleOptions { scale: 4.0, tile: Some(64) };
+    let options = UpscaleOptions { size: Size::Scale(4.0), colour_lock: false, tile: Some(64) };
     let mut collect = Collect { patches: Vec::new(), cancel_after: 3 };
     let ended = upscale(&source, &model, &Chosen::cpu(), &options, &mut collect);
     assert!(matches!(ended, Err(Error::Cancelled)));
@@ -160,12 +161,12 @@ fn the_window_s_path_and_the_command_write_the_same_bytes() {
             picture: picture.clone(),
             model: "starter".to_owned(),
             device: "cpu".to_owned(),
-            scale: None,
+            options: UpscaleOptions::default(),
             focus,
         };
         let (patches, upscaled) = outcome(&mut workers, job);
         let Outcome::Upscaled { receipt, target } = upscaled else { panic!("{upscaled:?}") };
-        assert!(patches.len() == 4 && patches[0].area.x > 0, "the corner comes first");
+        assert!(patches[0].area.x > 0 && patches[0].area.y > 0, "the corner comes first");
         assert!(target.ends_with(format!("photo-4x-1.{extension}")));
         let result = Mosaic { size: receipt.output_size, color: picture.pixels.color(), patches };
         let metadata = picture.metadata.clone();
@@ -174,6 +175,8 @@ fn the_window_s_path_and_the_command_write_the_same_bytes() {
             result,
             strength: 1.0,
             metadata,
+            encoding: Default::default(),
+            receipt: None,
             path: target.clone(),
         };
         let (_, saved) = outcome(&mut workers, save);
@@ -193,7 +196,7 @@ fn a_worker_survives_nonsense() {
         picture: Arc::new(broken),
         model: "starter".to_owned(),
         device: "cpu".to_owned(),
-        scale: None,
+        options: UpscaleOptions::default(),
         focus: Focus::default(),
     });
     let start = Instant::now();

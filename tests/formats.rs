@@ -4,6 +4,7 @@ use std::path::Path;
 
 use image::{ColorType, DynamicImage, GenericImageView as _, ImageDecoder as _, ImageEncoder as _};
 use pixmend::{
+    encoding::Encoding,
     picture::{Format, Metadata, Picture, PictureWriter, formats::Header},
     settings::Existing,
 };
@@ -11,8 +12,13 @@ use pixmend::{
 use crate::support::{exif, kinds, picture, read_exif, stderr, upscale};
 
 fn save(path: &Path, pixels: &DynamicImage, metadata: Metadata) {
-    let header =
-        Header { width: pixels.width(), height: pixels.height(), color: pixels.color(), metadata };
+    let header = Header {
+        width: pixels.width(),
+        height: pixels.height(),
+        color: pixels.color(),
+        metadata,
+        encoding: Encoding::default(),
+    };
     let mut writer = PictureWriter::create(path, header).unwrap();
     let row = pixels.width() as usize * usize::from(pixels.color().bytes_per_pixel());
     for strip in pixels.as_bytes().chunks(row * 7) {
@@ -25,7 +31,7 @@ fn save(path: &Path, pixels: &DynamicImage, metadata: Metadata) {
 fn every_kind_of_pixel_survives_the_formats_that_hold_it() {
     let folder = tempfile::tempdir().unwrap();
     for pixels in kinds(67, 31) {
-        for format in Format::ALL {
+        for format in Format::WRITTEN {
             let name = format!("{:?}.{}", pixels.color(), format.extension());
             let path = folder.path().join(name);
             save(&path, &pixels, Metadata::default());
@@ -79,7 +85,7 @@ fn profile_and_exif_survive_and_orientation_is_reset() {
     let folder = tempfile::tempdir().unwrap();
     let mut icc: Vec<u8> = (0..=255).cycle().take(700).collect();
     icc[16..20].copy_from_slice(b"RGB ");
-    let metadata = Metadata { icc: Some(icc), exif: Some(exif(1)) };
+    let metadata = Metadata { icc: Some(icc), exif: Some(exif(1)), ..Metadata::default() };
     for from in [Format::Jpeg, Format::Png, Format::WebP, Format::Tiff] {
         let source = folder.path().join(format!("from.{}", from.extension()));
         save(&source, &picture(20, 12).into(), metadata.clone());
@@ -189,7 +195,7 @@ fn a_profile_for_other_pixels_is_left_out() {
     let profile = |space: &[u8; 4]| {
         let mut icc = vec![0; 300];
         icc[16..20].copy_from_slice(space);
-        Metadata { icc: Some(icc), exif: None }
+        Metadata { icc: Some(icc), ..Metadata::default() }
     };
     let grey: DynamicImage = DynamicImage::from(picture(12, 8)).into_luma8().into();
     for (name, pixels, space, kept) in [
@@ -220,4 +226,89 @@ fn colours_that_were_multiplied_by_their_alpha_are_divided_again() {
     let read = Picture::open(&path).unwrap().pixels.into_rgba8();
     assert_eq!(read.get_pixel(0, 0).0, [199, 100, 50, 128]);
     assert_eq!(read.get_pixel(1, 0).0[3], 0);
+}
+
+#[test]
+fn formats_that_are_only_read_give_png_results() {
+    let folder = tempfile::tempdir().unwrap();
+    for (extension, exact) in [("gif", false), ("qoi", true), ("ppm", true), ("pgm", true)] {
+        let path = folder.path().join(format!("{extension}.{extension}"));
+        let pixels = DynamicImage::from(picture(30, 20));
+        let pixels = if extension == "pgm" { pixels.into_luma8().into() } else { pixels };
+        pixels.save(&path).unwrap();
+        let read = Picture::open(&path).unwrap();
+        assert_eq!(read.size(), (30, 20));
+        assert!(!exact || read.pixels == pixels, "{extension}");
+        let output = upscale(&path, &[]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let result = image::open(folder.path().join(format!("{extension}-4x.png"))).unwrap();
+        assert_eq!(result.dimensions(), (120, 80));
+    }
+    let deep = image::ImageBuffer::from_fn(9, 7, |x, y| image::Rgb([x as u16 * 7000, y as u16, 1]));
+    let path = folder.path().join("deep.ppm");
+    DynamicImage::ImageRgb16(deep.clone()).save(&path).unwrap();
+    assert_eq!(Picture::open(&path).unwrap().pixels, DynamicImage::ImageRgb16(deep));
+    let refused = upscale(&path, &["-o", folder.path().join("out.gif").to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(1), "it is not written");
+}
+
+#[test]
+fn kinds_that_are_not_read_are_named_with_a_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, start, kind, way) in [
+        ("a.heic", &b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"[..], "HEIC", "heif-convert"),
+        ("a.avif", b"\0\0\0\x1cftypavif\0\0\0\0mif1avif", "AVIF", "avifdec"),
+        ("a.jxl", b"\xff\x0a\xfa\x7f\x01\x90\x08\x06", "JPEG XL", "djxl"),
+        ("a.cr3", b"\0\0\0\x18ftypcrx \0\0\0\x01crx isom", "camera raw", "darktable"),
+        ("a.dng", b"II*\0\x08\0\0\0", "camera raw", "darktable"),
+        ("a.exr", b"\x76\x2f\x31\x01\x02\0\0\0", "OpenEXR", "TIFF"),
+    ] {
+        let path = folder.path().join(name);
+        pixmend::settings::write(&path, start, Existing::Refuse).unwrap();
+        let output = upscale(&path, &[]);
+        assert_eq!(output.status.code(), Some(1));
+        let words = stderr(&output);
+        assert!(words.contains(&format!("{kind} pictures are not read")), "{words}");
+        assert!(words.contains(way) && words.trim().lines().count() == 1, "{words}");
+    }
+}
+
+#[test]
+fn a_result_has_its_photos_own_colours_in_any_profile() {
+    use moxcms::ColorProfile;
+    let folder = tempfile::tempdir().unwrap();
+    let srgb = ColorProfile::new_srgb();
+    for (name, profile) in [
+        ("p3", ColorProfile::new_display_p3()),
+        ("adobe", ColorProfile::new_adobe_rgb()),
+        ("prophoto", ColorProfile::new_pro_photo_rgb()),
+    ] {
+        let icc = profile.encode().unwrap();
+        let path = folder.path().join(format!("{name}.png"));
+        let metadata = Metadata { icc: Some(icc.clone()), ..Metadata::default() };
+        save(&path, &picture(48, 36).into(), metadata);
+        let out = folder.path().join(format!("{name}-out.png"));
+        let output = upscale(&path, &["--json", "-o", out.to_str().unwrap()]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["metadata"][0]["part"], "colour profile");
+        let mut decoder = image::ImageReader::open(&out).unwrap().into_decoder().unwrap();
+        assert_eq!(decoder.icc_profile().unwrap(), Some(icc), "the result is in the same space");
+        // Shrunk again in light, by a colour manager that is not ours, both are one picture.
+        let light = |path: &Path| -> Vec<f32> {
+            let pixels = image::open(path).unwrap().into_rgb32f();
+            let layout = moxcms::Layout::Rgb;
+            let options = moxcms::TransformOptions::default();
+            let transform = profile.create_transform_f32(layout, &srgb, layout, options).unwrap();
+            let mut converted = vec![0.0; pixels.len()];
+            transform.transform(&pixels, &mut converted).unwrap();
+            let (width, height) = pixels.dimensions();
+            let buffer = image::Rgb32FImage::from_raw(width, height, converted).unwrap();
+            let filter = image::imageops::FilterType::Triangle;
+            image::imageops::resize(&buffer, 12, 9, filter).into_raw()
+        };
+        let apart = light(&path).iter().zip(light(&out)).map(|(a, b)| (a - b).abs()).sum::<f32>();
+        let mean = apart / (12.0 * 9.0 * 3.0);
+        assert!(mean < 0.01, "{name}: {mean}");
+    }
 }

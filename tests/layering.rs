@@ -11,7 +11,7 @@ const FLOORS: [&[&str]; 7] = [
     &["restore"],
     &["model", "metric"],
     &["picture", "device", "mask"],
-    &["net", "rect", "error", "settings"],
+    &["net", "rect", "error", "settings", "size", "encoding"],
 ];
 
 /// Crates that only one module may name.
@@ -20,7 +20,7 @@ const FENCED: [(&str, &[&str]); 10] = [
     ("eframe", &["app"]),
     ("rfd", &["app"]),
     // What a user can set is one struct: arguments, recipe file and panel alike.
-    ("clap", &["cli", "main", "train"]),
+    ("clap", &["cli", "main", "train", "encoding"]),
     ("indicatif", &["cli"]),
     ("imageproc", &["mask"]),
     ("tiny_skia", &["train"]),

@@ -4,9 +4,11 @@
 mod bad_input;
 mod cli;
 mod engine;
+mod files;
 mod formats;
 mod importing;
 mod layering;
+mod metadata;
 mod models;
 mod queue;
 mod reference;

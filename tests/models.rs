@@ -13,6 +13,7 @@ use pixmend::{
         mend::{Filler, MendOptions, mend},
         strips, upscale,
     },
+    size::Size,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -74,7 +75,11 @@ fn restored(picture: &RgbImage, model: &Model) -> RgbImage {
         let filler = Filler::Network { model, device: &device };
         mend(&source, &all, filler, MendOptions::default(), &mut collect).unwrap().size
     } else {
-        let options = UpscaleOptions { scale: f64::from(model.scale()), tile: None };
+        let options = UpscaleOptions {
+            size: Size::Scale(f64::from(model.scale())),
+            colour_lock: false,
+            tile: None,
+        };
         upscale(&source, model, &Chosen::cpu(), &options, &mut collect).unwrap().output_size
     };
     let mosaic = Mosaic {

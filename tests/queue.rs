@@ -11,9 +11,11 @@ use std::{
 use image::GenericImageView as _;
 use pixmend::{
     Error,
+    encoding::Writing,
     jobs::queue::{Job, OnConflict, Queue, State, Watch, operation::Operation},
     restore::{Progress, UpscaleOptions},
     settings::Existing,
+    size::Size,
 };
 use serde_json::Value;
 
@@ -462,8 +464,13 @@ fn job(source: &Path, target: &Path) -> Job {
             model: "fast-4x".to_owned(),
             ensemble: false,
             device: "cpu".to_owned(),
-            options: UpscaleOptions { scale: 4.0, tile: Some(64) },
+            options: UpscaleOptions {
+                size: Size::Scale(4.0),
+                tile: Some(64),
+                ..UpscaleOptions::default()
+            },
         },
+        writing: Writing::default(),
         on_conflict: OnConflict::Number,
     }
 }

@@ -448,3 +448,48 @@ fn settings_are_remembered() {
     assert!(!settings.dark);
     assert_eq!(settings.device, "cpu");
 }
+
+#[test]
+fn a_size_is_chosen_what_happens_is_told_and_the_receipt_can_be_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("settings.toml");
+    let settings = pixmend::settings::Settings {
+        device: "cpu".to_owned(),
+        size: pixmend::size::Size::Width(600),
+        receipt: true,
+        ..Default::default()
+    };
+    settings.save(&path).unwrap();
+    let photo = write(folder.path(), "beach.png", &picture(90, 60));
+    let mut harness = window(Some(photo), Some(path.clone()));
+    wait_for(&mut harness, "90 × 60 to 600 × 400");
+    assert!(shows(&harness, "4× twice, then down to 600 × 400"));
+    wait_for(&mut harness, "of memory, at most 720 kB on the disk");
+    click(&mut harness, "Upscale 6.67×");
+    wait_for(&mut harness, "600 × 400 in");
+    assert!(shows(&harness, "Colours off by ") && shows(&harness, "dB from the photo"));
+
+    click(&mut harness, "Copy as command");
+    wait_for(&mut harness, "the command is in the clipboard");
+    click(&mut harness, "Save");
+    wait_for(&mut harness, "Saved ");
+    let receipt = folder.path().join("beach-600w.png.json");
+    step_until(&mut harness, "the receipt is there", |_| receipt.exists());
+    let receipt: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(receipt).unwrap()).unwrap();
+    assert_eq!(receipt["output_size"], serde_json::json!([600, 400]));
+    let command = receipt["command"].as_str().unwrap();
+    assert!(command.contains("beach.png --model starter --device cpu --width 600"), "{command}");
+
+    // What cannot be made is said instead of tried.
+    let settings = pixmend::settings::Settings {
+        size: pixmend::size::Size::Width(90 * 17),
+        ..pixmend::settings::Settings::load(&path).unwrap()
+    };
+    settings.save(&path).unwrap();
+    let photo = folder.path().join("beach.png");
+    let mut harness = window(Some(photo), Some(path));
+    wait_for(&mut harness, "up to 16 times in two passes");
+    assert!(!shows(&harness, "Upscale 17×"));
+}

@@ -23,6 +23,7 @@ use crate::{
     },
     mask::{self, Anchor, sidecar},
     model::library,
+    picture::Format,
     restore::{
         UpscaleOptions,
         mend::{Fill, MendOptions, TEXTURE},
@@ -218,7 +219,11 @@ impl App {
                 model: self.settings.model.clone(),
                 ensemble: false,
                 device,
-                options: UpscaleOptions { scale: f64::from(self.scale()), tile: None },
+                options: UpscaleOptions {
+                    size: self.settings.size,
+                    colour_lock: self.settings.colour_lock,
+                    tile: None,
+                },
             },
             What::Clean => Operation::Clean {
                 model: self.settings.cleaning_model.clone(),
@@ -244,6 +249,7 @@ impl App {
         let name = settings.name.trim();
         Ok(Plan {
             operation,
+            writing: self.settings.writing(),
             folder: settings.folder.clone(),
             template: if name.is_empty() { None } else { Some(name.parse()?) },
             on_conflict: if settings.skips { OnConflict::Skip } else { OnConflict::Number },
@@ -300,7 +306,7 @@ impl App {
     pub(super) fn ask_for_photos(&self, ctx: &Context) {
         let dialog = rfd::AsyncFileDialog::new()
             .set_title("Add photos to the queue")
-            .add_filter("Photos", &super::PHOTOS)
+            .add_filter("Photos", &Format::ENDINGS)
             .pick_files();
         self.ask(ctx, async {
             let files = dialog.await?.iter().map(|file| file.path().to_owned()).collect();

@@ -74,6 +74,8 @@ pub enum Command {
     Save,
     /// Write the result to a chosen place.
     SaveAs,
+    /// The command line that makes this result again.
+    CopyRecipe,
     /// See the whole picture.
     Fit,
     /// One pixel for one pixel.
@@ -96,7 +98,7 @@ pub enum Command {
 
 impl Command {
     /// All of them.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::Open,
         Self::Paste,
         Self::OpenSample,
@@ -130,6 +132,7 @@ impl Command {
         Self::Cancel,
         Self::Save,
         Self::SaveAs,
+        Self::CopyRecipe,
         Self::Fit,
         Self::ActualSize,
         Self::ZoomIn,
@@ -178,6 +181,7 @@ impl Command {
             Self::Cancel => "Cancel",
             Self::Save => "Save",
             Self::SaveAs => "Save as…",
+            Self::CopyRecipe => "Copy as command",
             Self::Fit => "Fit",
             Self::ActualSize => "100 %",
             Self::ZoomIn => "Zoom in",
@@ -232,6 +236,7 @@ impl Command {
             }
             Self::Cancel => "Stop; what is done stays on screen",
             Self::Save => "Write the result beside the photo, never over a file",
+            Self::CopyRecipe => "Copy the command line that makes this result again",
             Self::SaveAs => "Write the result to a place of your choice",
             Self::Fit => "See the whole picture",
             Self::ActualSize => "One pixel of the result for each pixel of the screen",
@@ -291,6 +296,7 @@ impl Command {
             Self::SaveAs => {
                 vec![KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::S)]
             }
+            Self::CopyRecipe => vec![],
             Self::Fit => vec![command(Key::Num0)],
             Self::ActualSize => vec![command(Key::Num1)],
             Self::ZoomIn => vec![command(Key::Plus), command(Key::Equals)],
@@ -345,6 +351,7 @@ impl Command {
             Self::Adopt => app.can_save(),
             Self::Cancel => app.can_cancel(),
             Self::Save | Self::SaveAs => app.can_save(),
+            Self::CopyRecipe => app.command_line().is_some(),
             Self::Fit
             | Self::ActualSize
             | Self::ZoomIn

@@ -18,6 +18,7 @@ use crate::{
     restore::{
         Mosaic, Progress, Receipt,
         mend::MendReceipt,
+        recipe::Recipe,
         steps::{Action, Step},
     },
     settings::Settings,
@@ -25,6 +26,7 @@ use crate::{
 
 mod batch;
 mod command;
+mod forecast;
 mod panels;
 mod repair;
 mod steps;
@@ -36,6 +38,7 @@ mod viewer;
 pub use command::Command;
 
 use batch::Batch;
+use forecast::Forecast;
 use repair::{Repair, Tool};
 use steps::{Adopting, Project};
 use toasts::Toasts;
@@ -44,9 +47,6 @@ use viewer::{Marks, Viewer};
 
 /// The picture behind "Try the sample photo".
 const SAMPLE: &[u8] = include_bytes!("../../assets/sample.png");
-
-/// Endings of files that dialogs offer.
-const PHOTOS: [&str; 7] = ["jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp"];
 
 const ICON: &[u8] = include_bytes!("../../assets/icon.png");
 
@@ -87,6 +87,8 @@ struct ResultSoFar {
     position: i64,
     /// What was done, once all of it is.
     summary: Option<Summary>,
+    /// What an enlarged photo was made by.
+    recipe: Option<Recipe>,
     /// Where "Save" will put it.
     target: Option<PathBuf>,
 }
@@ -116,6 +118,7 @@ struct Summary {
     text: String,
     device: Option<String>,
     seconds: f64,
+    receipt: Option<Receipt>,
 }
 
 impl Summary {
@@ -123,13 +126,19 @@ impl Summary {
         let (width, height) = receipt.output_size;
         Self {
             text: format!("{width} × {height}"),
-            device: Some(receipt.device),
+            device: Some(receipt.device.clone()),
             seconds: receipt.seconds,
+            receipt: Some(receipt),
         }
     }
 
     fn of_mending(receipt: MendReceipt) -> Self {
-        Self { text: receipt.in_words(), device: receipt.device, seconds: receipt.seconds }
+        Self {
+            text: receipt.in_words(),
+            device: receipt.device,
+            seconds: receipt.seconds,
+            receipt: None,
+        }
     }
 }
 
@@ -147,11 +156,12 @@ struct Running {
     step: Step,
     progress: Option<Progress>,
     device: Option<String>,
+    recipe: Option<Recipe>,
 }
 
 impl Running {
     const fn new(handle: JobHandle, step: Step) -> Self {
-        Self { handle, step, progress: None, device: None }
+        Self { handle, step, progress: None, device: None, recipe: None }
     }
 }
 
@@ -176,6 +186,8 @@ pub struct App {
     models: Vec<About>,
     /// Models are being added.
     importing: Option<JobHandle>,
+    /// What enlarging the photo will take.
+    forecast: Forecast,
     /// The mask of this photo is being written.
     keeping: Option<(JobHandle, PathBuf)>,
     viewer: Viewer,
@@ -265,6 +277,7 @@ impl App {
             adapters: Vec::new(),
             models: Vec::new(),
             importing: None,
+            forecast: Forecast::default(),
             keeping: None,
             viewer: Viewer::new(cc.wgpu_render_state.as_ref()),
             settings: Settings::default(),
@@ -530,6 +543,7 @@ impl App {
                 }
             }
             Command::SaveAs => self.ask_where_to_save(ctx),
+            Command::CopyRecipe => self.copy_recipe(ctx),
             Command::Fit => self.viewer.fit(),
             Command::ActualSize => self.viewer.actual_size(),
             Command::ZoomIn => self.viewer.zoom(1.25),
@@ -603,6 +617,7 @@ impl App {
     }
 
     fn upscale(&mut self) {
+        let recipe = self.recipe();
         let Some(document) = &mut self.document else {
             return;
         };
@@ -610,13 +625,14 @@ impl App {
         document.withdrawn = None;
         let handle = self.workers.submit(Job::Upscale {
             picture: document.picture.clone(),
-            model: self.settings.model.clone(),
-            device: self.settings.device.clone(),
-            scale: None,
+            model: recipe.model.clone(),
+            device: recipe.device.clone(),
+            options: recipe.options,
             focus: self.viewer.focus(),
         });
-        let action = Action::Upscale { model: self.settings.model.clone(), scale: None };
-        self.running = Some(Running::new(handle, Step { action, mask: None, on: true }));
+        let action = Action::Upscale { model: recipe.model.clone(), options: recipe.options };
+        let step = Step { action, mask: None, on: true };
+        self.running = Some(Running { recipe: Some(recipe), ..Running::new(handle, step) });
     }
 
     fn fill(&mut self) {
@@ -751,7 +767,9 @@ impl App {
             picture: document.picture.clone(),
             strength,
             result,
-            metadata: document.picture.metadata.clone(),
+            metadata: self.kept_metadata(&document.picture),
+            encoding: self.settings.encoding,
+            receipt: self.receipt_to_save(),
             path,
         };
         self.saving = Some(self.workers.submit(job));
@@ -784,7 +802,7 @@ impl App {
     fn ask_what_to_open(&self, ctx: &Context) {
         let dialog = rfd::AsyncFileDialog::new()
             .set_title("Open a photo")
-            .add_filter("Photos", &PHOTOS)
+            .add_filter("Photos", &Format::ENDINGS)
             .pick_file();
         self.ask(ctx, async { Some(Answer::Open(dialog.await?.path().to_owned())) });
     }
@@ -802,7 +820,7 @@ impl App {
 
     fn ask_where_to_save(&self, ctx: &Context) {
         let mut dialog = rfd::AsyncFileDialog::new().set_title("Save the result");
-        for format in Format::ALL {
+        for format in Format::WRITTEN {
             dialog = dialog.add_filter(format.name(), &[format.extension()]);
         }
         if let Some(target) = self.target() {
@@ -852,7 +870,7 @@ impl App {
                 self.viewer.begin_result(start.size, start.color.has_alpha());
                 if let Some(document) = &mut self.document {
                     document.result =
-                        self.running.as_ref().map(|Running { step, .. }| ResultSoFar {
+                        self.running.as_mut().map(|Running { step, recipe, .. }| ResultSoFar {
                             made_by: Made::by(&step.action),
                             step: step.clone(),
                             position: document.repair.editor.position(),
@@ -862,6 +880,7 @@ impl App {
                                 patches: Vec::new(),
                             },
                             summary: None,
+                            recipe: recipe.take(),
                             target: None,
                         });
                 }
@@ -919,6 +938,10 @@ impl App {
                     result.target = Some(next);
                 }
             }
+            EventKind::Finished(Outcome::Estimated(estimate)) => {
+                self.forecast.receive(event.id, Some(estimate));
+            }
+            EventKind::Failed(_) if self.forecast.receive(event.id, None) => {}
             EventKind::Finished(Outcome::Devices(names)) => self.adapters = names,
             EventKind::Finished(Outcome::Models { all, added }) => {
                 self.importing = None;

@@ -380,14 +380,12 @@ impl App {
     }
 
     pub(super) fn ask_which_photos(&self, ctx: &Context, folder: bool) {
-        let endings: Vec<&str> =
-            Format::ALL.iter().map(|format| format.extension()).chain(["jpeg", "tiff"]).collect();
         let dialog = rfd::AsyncFileDialog::new().set_title("Photos to learn from");
         if folder {
             let dialog = dialog.pick_folder();
             self.ask(ctx, async { Some(Answer::Photos(vec![dialog.await?.path().to_owned()])) });
         } else {
-            let dialog = dialog.add_filter("Photos", &endings).pick_files();
+            let dialog = dialog.add_filter("Photos", &Format::ENDINGS).pick_files();
             self.ask(ctx, async {
                 let files = dialog.await?.iter().map(|file| file.path().to_owned()).collect();
                 Some(Answer::Photos(files))

@@ -28,6 +28,7 @@ use crate::{
     },
     picture::Picture,
     restore::Progress,
+    restore::{Monitor, estimate::Estimate, recipe::Recipe, report::Enlarged, upscale},
 };
 
 /// For a result that cannot keep what it should.
@@ -77,6 +78,10 @@ impl Batch {
     }
 }
 
+/// From as many pixels on it is told beforehand what a result will take: smaller ones are there at
+/// once.
+const TOLD: f64 = 16e6;
+
 /// Does an operation with one photo, or with many.
 pub(super) fn run(
     inputs: &[PathBuf],
@@ -117,7 +122,30 @@ fn one(input: &Path, destination: &Destination, operation: &Operation) -> Result
     if let Some(note) = device.note() {
         tell(&format!("note: {note}"));
     }
-    target.fill(&picture, |monitor| loaded.run(&picture, &device, monitor), Made::in_words)
+    let (Operation::Upscale { options, model: name, ensemble, .. }, Some(model)) =
+        (operation, loaded.model())
+    else {
+        let run = |monitor: &mut dyn Monitor| loaded.run(&picture, &device, monitor);
+        return target.fill(&picture, run, Made::in_words);
+    };
+    let steps = options.steps(picture.size(), model)?;
+    let estimate = Estimate::of(&picture, model, &device, options, Some(target.format()), false)?;
+    if f64::from(steps.output.0) * f64::from(steps.output.1) >= TOLD {
+        target.tell(&format!("{steps}: {}", estimate.in_words()));
+    }
+    let recipe = Recipe {
+        model: name.clone(),
+        device: operation.device().to_owned(),
+        options: *options,
+        writing: target.writing(),
+    };
+    let mut command = recipe.command(input);
+    command += if *ensemble { " --ensemble" } else { "" };
+    let run = |monitor: &mut dyn Monitor| {
+        let receipt = upscale(&picture, model, &device, options, monitor)?;
+        Ok(Enlarged { receipt, estimate: Some(estimate), command })
+    };
+    target.fill(&picture, run, |done| Made::Whole(done.receipt.clone()).in_words())
 }
 
 fn many(
@@ -145,7 +173,14 @@ fn many(
     let usual = || Template::usual(operation);
     let template = batch.name.clone().unwrap_or_else(usual);
     let shard = batch.shard.unwrap_or_default();
-    let jobs = naming::jobs(&findings.photos, &folder, operation, &template, on_conflict, []);
+    let jobs = naming::jobs(
+        &findings.photos,
+        &folder,
+        (operation, destination.writing()),
+        &template,
+        on_conflict,
+        [],
+    );
     let jobs = findings.photos.iter().zip(jobs).filter(|(photo, _)| shard.has(photo));
     let jobs: Vec<Job> = jobs.map(|(_, job)| job).collect();
 

@@ -6,6 +6,7 @@ use image::ColorType;
 
 use super::{output::same_file, tell};
 use crate::{
+    encoding::Encoding,
     error::{Error, Result},
     picture::{Format, Metadata, Picture, PictureWriter, formats::Header},
     settings::Existing,
@@ -114,7 +115,13 @@ fn begin(
     color: ColorType,
     pixels: Vec<u8>,
 ) -> Result<PictureWriter> {
-    let header = Header { width, height, color, metadata: Metadata::default() };
+    let header = Header {
+        width,
+        height,
+        color,
+        metadata: Metadata::default(),
+        encoding: Encoding::default(),
+    };
     let mut writer = PictureWriter::create(path, header)?;
     writer.push(pixels)?;
     Ok(writer)

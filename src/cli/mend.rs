@@ -16,7 +16,7 @@ use crate::{
 /// Arguments of `pixmend mend`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Photo to mend: JPEG, PNG, WebP, TIFF or BMP; or many photos, and folders of them
+    /// Photo to mend: JPEG, PNG, WebP, TIFF, BMP, GIF, QOI or PNM; or many photos, and folders of them
     #[arg(value_name = "IN", required = true)]
     inputs: Vec<PathBuf>,
     /// Picture of the photo's size: whatever is not black in it is filled [default: the marks that the

@@ -14,9 +14,10 @@ use serde::Serialize;
 
 use super::{interrupted, print_json, tell};
 use crate::{
+    encoding::{Encoding, Writing},
     error::{Error, Result},
     picture::{Format, Picture},
-    restore::{Monitor, Patch, Progress, Start, file::ResultFile},
+    restore::{Monitor, Patch, Progress, Start, file::ResultFile, report::Report},
     settings::Existing,
 };
 
@@ -30,6 +31,14 @@ pub struct Destination {
     /// Replace the result if it exists
     #[arg(long)]
     pub(super) overwrite: bool,
+    /// Leave out where the photo was made, from EXIF, XMP and IPTC
+    #[arg(long)]
+    strip_location: bool,
+    #[command(flatten, next_help_heading = "Compression")]
+    encoding: Encoding,
+    /// Save what was done beside the result, as JSON: photo-4x.png.json
+    #[arg(long)]
+    receipt: bool,
     /// Print one JSON object about what was done; for many photos, one for each thing that happens
     #[arg(long)]
     pub(super) json: bool,
@@ -40,10 +49,17 @@ pub(super) struct Target {
     path: PathBuf,
     existing: Existing,
     format: Format,
+    writing: Writing,
+    receipt: bool,
     json: bool,
 }
 
 impl Destination {
+    /// How results are written.
+    pub(super) const fn writing(&self) -> Writing {
+        Writing { encoding: self.encoding, strip_location: self.strip_location }
+    }
+
     /// Finds out what would fail when the long part is done.
     pub(super) fn target(
         &self,
@@ -70,22 +86,36 @@ impl Destination {
         let format =
             Format::of_path(&path).ok_or_else(|| Error::UnknownFormat { path: path.clone() })?;
         format.check_size(size.0, size.1, &path)?;
-        Ok(Target { path, existing, format, json: self.json })
+        Ok(Target {
+            path,
+            existing,
+            format,
+            writing: self.writing(),
+            receipt: self.receipt,
+            json: self.json,
+        })
     }
-}
-
-#[derive(Serialize)]
-struct Report<R> {
-    output: String,
-    #[serde(flatten)]
-    receipt: R,
-    peak_memory_bytes: Option<u64>,
 }
 
 impl Target {
     /// The ending says that not all pixels will be kept as they are.
     pub(super) const fn is_lossy(&self) -> bool {
         matches!(self.format, Format::Jpeg)
+    }
+
+    pub(super) const fn format(&self) -> Format {
+        self.format
+    }
+
+    pub(super) const fn writing(&self) -> Writing {
+        self.writing
+    }
+
+    /// Tells something before the long part, unless only JSON was asked for.
+    pub(super) fn tell(&self, line: &str) {
+        if !self.json {
+            tell(line);
+        }
     }
 
     /// Runs a job into the file, and says what was done: `sentence` of its receipt, or the receipt.
@@ -95,25 +125,37 @@ impl Target {
         run: impl FnOnce(&mut dyn Monitor) -> Result<R>,
         sentence: impl FnOnce(&R) -> String,
     ) -> Result<()> {
+        let mut metadata = picture.metadata.clone();
+        if self.writing.strip_location {
+            metadata.remove_location();
+        }
         let mut monitor = ToFile {
-            file: ResultFile::new(self.path, picture.metadata.clone()),
+            file: ResultFile::new(self.path, metadata.clone(), self.writing.encoding),
             bar: bar(self.json),
             interrupted: interrupted(),
         };
         let receipt = run(&mut monitor)?;
         monitor.bar.finish_and_clear();
         let output = monitor.file.finish(self.existing, &mut |_, _| Ok(()))?;
-        for loss in self.format.losses(picture.pixels.color(), &picture.metadata) {
+        for loss in self.format.losses(picture.pixels.color(), &metadata) {
             tell(&format!("note: {loss}"));
         }
-        if self.json {
-            return print_json(&Report {
-                output: output.to_string_lossy().into_owned(),
-                receipt,
-                peak_memory_bytes: peak_memory(),
-            });
+        let done = sentence(&receipt);
+        let report = Report {
+            output: output.to_string_lossy().into_owned(),
+            receipt,
+            metadata: self.format.fates(picture.pixels.color(), &metadata),
+            peak_memory_bytes: peak_memory(),
+        };
+        if self.receipt {
+            // It may not fail where the result did not.
+            let replaces = self.existing == Existing::Replace;
+            report.save(if replaces { Existing::Replace } else { Existing::Number })?;
         }
-        tell(&format!("{} ({})", output.display(), sentence(&receipt)));
+        if self.json {
+            return print_json(&report);
+        }
+        tell(&format!("{} ({done})", output.display()));
         Ok(())
     }
 }

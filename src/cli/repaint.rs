@@ -17,7 +17,7 @@ use crate::{
 /// Arguments of both.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Photo: JPEG, PNG, WebP, TIFF or BMP; or many photos, and folders of them
+    /// Photo: JPEG, PNG, WebP, TIFF, BMP, GIF, QOI or PNM; or many photos, and folders of them
     #[arg(value_name = "IN", required = true)]
     inputs: Vec<PathBuf>,
     #[command(flatten)]

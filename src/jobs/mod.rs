@@ -22,6 +22,7 @@ use image::{DynamicImage, GrayImage, RgbaImage};
 
 use crate::{
     device::{Adapter, Chosen, adapters},
+    encoding::Encoding,
     error::{Error, Result},
     mask::sidecar,
     model::{
@@ -29,15 +30,18 @@ use crate::{
         library::{self, About},
     },
     picture::{
-        Metadata, Picture, PictureWriter,
+        Format, Metadata, Picture, PictureWriter,
+        colour::Screen,
         formats::Header,
-        pyramid::{Pyramid, premultiplied},
+        pyramid::{self, Pyramid},
     },
     rect::Rect,
     restore::{
         Monitor, Mosaic, Patch, Progress, Receipt, Start, UpscaleOptions,
+        estimate::Estimate,
         mend::MendReceipt,
         repaint::weakened,
+        report::{Enlarged, Report},
         steps::{self, Action, Done, Step, replay},
         strips,
         tiled::panic_text,
@@ -94,10 +98,21 @@ pub enum Job {
         model: String,
         /// As [`Chosen::by_name`] takes it.
         device: String,
-        /// How many times larger; `None` for what the model does.
-        scale: Option<f64>,
+        /// What the user set.
+        options: UpscaleOptions,
         /// Where the user is looking.
         focus: Focus,
+    },
+    /// Find out what enlarging a picture will take.
+    Estimate {
+        /// The photo.
+        picture: Arc<Picture>,
+        /// As in [`Job::Upscale`].
+        model: String,
+        /// As [`Chosen::by_name`] takes it.
+        device: String,
+        /// What the user set.
+        options: UpscaleOptions,
     },
     /// Do something else to a picture.
     Apply {
@@ -156,6 +171,10 @@ pub enum Job {
         strength: f32,
         /// Goes into the file.
         metadata: Metadata,
+        /// How strongly it is compressed.
+        encoding: Encoding,
+        /// Goes beside the file, if the user wants that.
+        receipt: Option<Box<Enlarged>>,
         /// Where to.
         path: PathBuf,
     },
@@ -165,7 +184,11 @@ impl Job {
     const fn needs_tensors(&self) -> bool {
         matches!(
             self,
-            Self::Upscale { .. } | Self::Apply { .. } | Self::Replay { .. } | Self::Import(_)
+            Self::Upscale { .. }
+                | Self::Estimate { .. }
+                | Self::Apply { .. }
+                | Self::Replay { .. }
+                | Self::Import(_)
         )
     }
 }
@@ -227,6 +250,8 @@ pub enum Outcome {
     StepsKept,
     /// All that training had to tell was told.
     Trained,
+    /// What enlarging would take.
+    Estimated(Estimate),
     /// All patches were sent.
     Upscaled {
         /// What was done.
@@ -493,7 +518,9 @@ impl Reporter<'_> {
             }
             Job::Thumbnail { path, side, marks } => {
                 let picture = Picture::open(&path)?;
-                let pixels = premultiplied(&picture.pixels.thumbnail(side, side));
+                let screen = Screen::of(&picture.metadata);
+                let small = picture.pixels.thumbnail(side, side);
+                let pixels = pyramid::shown(&small, screen.as_ref());
                 let marks = marks.small(picture.size(), side)?;
                 Ok(Outcome::Thumbnail { pixels, marks })
             }
@@ -512,15 +539,19 @@ impl Reporter<'_> {
                 library::remove(&name)?;
                 Ok(self.models(Vec::new()))
             }
-            Job::Upscale { picture, model, device, scale, focus } => {
+            Job::Upscale { picture, model, device, options, focus } => {
                 let model = Model::find(&model)?;
-                let scale = scale.unwrap_or_else(|| f64::from(model.scale()));
-                let options = UpscaleOptions { scale, tile: None };
                 let device = self.chosen(&device)?;
                 self.view = Some((focus, picture.size()));
                 let receipt = upscale(&picture, &model, &device, &options, self)?;
-                let target = free_name(&picture.default_output(&format!("{}x", options.scale)));
+                let target = free_name(&picture.default_output(&options.size.label(model.scale())));
                 Ok(Outcome::Upscaled { receipt, target })
+            }
+            Job::Estimate { picture, model, device, options } => {
+                let (model, device) = (Model::find(&model)?, Chosen::by_name(&device)?);
+                let format = Some(picture.format.for_results());
+                Estimate::of(&picture, &model, &device, &options, format, true)
+                    .map(Outcome::Estimated)
             }
             Job::Apply { picture, step, device, focus } => {
                 self.view = Some((focus, picture.size()));
@@ -561,9 +592,17 @@ impl Reporter<'_> {
                 Ok(Outcome::StepsKept)
             }
             Job::Training(task) => self.training(*task).map(|()| Outcome::Trained),
-            Job::Save { picture, result, strength, metadata, path } => {
+            Job::Save { picture, result, strength, metadata, encoding, receipt, path } => {
                 let result = taken(result, &picture, strength);
-                let written = save(&result, metadata, &path)?;
+                let fates = Format::of_path(&path)
+                    .map_or_else(Vec::new, |format| format.fates(result.color, &metadata));
+                let written = save(&result, metadata, encoding, &path)?;
+                if let Some(receipt) = receipt {
+                    let output = written.to_string_lossy().into_owned();
+                    let report =
+                        Report { output, receipt, metadata: fates, peak_memory_bytes: None };
+                    report.save(Existing::Number)?;
+                }
                 Ok(Outcome::Saved { next: free_name(&path), path: written })
             }
         }
@@ -645,7 +684,8 @@ impl Monitor for Reporter<'_> {
 }
 
 fn opened(picture: Picture, kept: Option<(GrayImage, String)>, steps: Vec<Step>) -> Outcome {
-    let pyramid = Box::new(Pyramid::of(&picture.pixels));
+    let screen = Screen::of(&picture.metadata);
+    let pyramid = Box::new(Pyramid::of(&picture.pixels, screen.as_ref()));
     Outcome::Opened { pyramid, picture: Arc::new(picture), kept, steps }
 }
 
@@ -664,9 +704,14 @@ fn taken(result: Mosaic, picture: &Picture, strength: f32) -> Mosaic {
 }
 
 /// Writes a complete result under the first free name of `path`'s series.
-fn save(result: &Mosaic, metadata: Metadata, path: &Path) -> Result<PathBuf> {
-    let header =
-        Header { width: result.size.0, height: result.size.1, color: result.color, metadata };
+fn save(result: &Mosaic, metadata: Metadata, encoding: Encoding, path: &Path) -> Result<PathBuf> {
+    let header = Header {
+        width: result.size.0,
+        height: result.size.1,
+        color: result.color,
+        metadata,
+        encoding,
+    };
     let mut writer = PictureWriter::create(path, header)?;
     for rows in strips::of_mosaic(result) {
         writer.push(rows)?;

@@ -17,11 +17,15 @@ use crate::{
     settings,
 };
 
+pub mod colour;
+mod foreign;
 pub mod formats;
+pub mod light;
 pub mod metadata;
 pub mod pyramid;
 pub mod resample;
 
+use foreign::Foreign;
 pub use formats::{Format, PictureWriter};
 pub use metadata::Metadata;
 
@@ -78,6 +82,8 @@ impl Picture {
             // Broken tags are no reason to refuse the pixels.
             picture.metadata.exif = metadata::exif_of_tiff(path).ok().flatten();
             picture.metadata.icc = metadata::icc_of_tiff(path).ok().flatten();
+            let words = metadata::words_of_tiff(path).unwrap_or_default();
+            [picture.metadata.xmp, picture.metadata.iptc] = words;
             picture.metadata.drop_unfit(picture.pixels.color());
             if metadata::is_premultiplied_tiff(path).unwrap_or(false) {
                 divide_by_alpha(&mut picture.pixels);
@@ -97,6 +103,10 @@ impl Picture {
 
     /// `path` is for messages and the name.
     fn read(mut reader: impl BufRead + Seek, path: &Path) -> Result<Self> {
+        let foreign = foreign::of(path, &mut reader).map_err(|error| Error::read(path, error))?;
+        if let Some(Foreign { kind, way_out }) = foreign {
+            return Err(Error::Foreign { path: path.to_owned(), kind, way_out });
+        }
         let format = guess(&mut reader)
             .map_err(|error| Error::read(path, error))?
             .ok_or_else(|| Error::NotAPicture { path: path.to_owned() })?;
@@ -235,11 +245,7 @@ fn decode(
     if decoder.total_bytes() > MAX_DECODED_BYTES {
         return Err(DecodeError::TooLarge(Some(decoder.dimensions())));
     }
-    // A broken profile or EXIF block is no reason to refuse the pixels.
-    let mut metadata = Metadata {
-        icc: decoder.icc_profile().ok().flatten(),
-        exif: decoder.exif_metadata().ok().flatten(),
-    };
+    let mut metadata = Metadata::of(&mut decoder);
     let stated = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let orientation = metadata.take_orientation().unwrap_or(stated);
     let mut pixels = DynamicImage::from_decoder(decoder).map_err(DecodeError::Image)?;

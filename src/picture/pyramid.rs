@@ -3,6 +3,7 @@
 use image::{DynamicImage, RgbaImage};
 use rayon::prelude::*;
 
+use super::colour::Screen;
 use crate::rect::Rect;
 
 /// The smallest level is no larger than this in either direction.
@@ -30,11 +31,11 @@ impl Pyramid {
         Self { size: (width, height), levels }
     }
 
-    /// All levels of a picture.
+    /// All levels of a picture, as the screen shows it.
     #[must_use]
-    pub fn of(picture: &DynamicImage) -> Self {
+    pub fn of(picture: &DynamicImage, screen: Option<&Screen>) -> Self {
         let mut pyramid = Self::empty(picture.width(), picture.height());
-        pyramid.update(&premultiplied(picture), Rect::of_size(picture.width(), picture.height()));
+        pyramid.update(&shown(picture, screen), Rect::of_size(picture.width(), picture.height()));
         pyramid
     }
 
@@ -110,10 +111,10 @@ fn halve(source: &RgbaImage, origin: (u32, u32), target: &mut RgbaImage, area: R
     });
 }
 
-/// 8-bit RGBA with the colours multiplied by alpha.
+/// 8-bit RGBA in the colours of the screen, multiplied by alpha.
 #[must_use]
-pub fn premultiplied(picture: &DynamicImage) -> RgbaImage {
-    let mut pixels = picture.to_rgba8();
+pub fn shown(picture: &DynamicImage, screen: Option<&Screen>) -> RgbaImage {
+    let mut pixels = screen.map_or_else(|| picture.to_rgba8(), |screen| screen.show(picture));
     if picture.color().has_alpha() {
         for pixel in pixels.pixels_mut() {
             let alpha = u32::from(pixel.0[3]);
@@ -134,7 +135,7 @@ mod tests {
         let picture = RgbaImage::from_fn(1030, 517, |x, y| {
             image::Rgba([(x / 3) as u8, (y / 2) as u8, (x + y) as u8, 255])
         });
-        let whole = Pyramid::of(&picture.clone().into());
+        let whole = Pyramid::of(&picture.clone().into(), None);
         assert_eq!(whole.last(), 3);
         assert_eq!(whole.size_of(3), (129, 65));
         let mut pieces = Pyramid::empty(1030, 517);

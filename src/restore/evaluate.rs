@@ -21,6 +21,7 @@ use crate::{
         Format, Picture,
         resample::{resize_exact, shrink_exact},
     },
+    size::Size,
 };
 
 /// One picture's figures.
@@ -188,7 +189,8 @@ fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>> {
 /// # Errors
 /// As [`upscale()`].
 pub fn upscale_rgb(low: &RgbImage, scale: f64, model: &Model, device: &Chosen) -> Result<RgbImage> {
-    let options = UpscaleOptions { scale, tile: None };
+    // It is the network that is measured.
+    let options = UpscaleOptions { size: Size::Scale(scale), colour_lock: false, tile: None };
     gathered(low, |picture, gather| {
         Ok(upscale(picture, model, device, &options, gather)?.output_size)
     })

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Patch, Start, strips::Strips};
 use crate::{
+    encoding::Encoding,
     error::{Error, Result},
     picture::{Metadata, PictureWriter, formats::Header},
     settings::Existing,
@@ -14,15 +15,16 @@ use crate::{
 pub struct ResultFile {
     path: PathBuf,
     metadata: Metadata,
+    encoding: Encoding,
     parts: Option<(PictureWriter, Strips)>,
 }
 
 impl ResultFile {
-    /// One that will be called `path`, with this in it beside the pixels. Nothing is there before
+    /// One that will be called `path`, with this in it beside the pixels, compressed like this. Nothing is there before
     /// [`Self::start`].
     #[must_use]
-    pub const fn new(path: PathBuf, metadata: Metadata) -> Self {
-        Self { path, metadata, parts: None }
+    pub const fn new(path: PathBuf, metadata: Metadata, encoding: Encoding) -> Self {
+        Self { path, metadata, encoding, parts: None }
     }
 
     /// Where it goes, unless that name is taken.
@@ -41,6 +43,7 @@ impl ResultFile {
             height: start.size.1,
             color: start.color,
             metadata: std::mem::take(&mut self.metadata),
+            encoding: self.encoding,
         };
         let writer = PictureWriter::create(&self.path, header)?;
         self.parts = Some((writer, Strips::new(start.size.0, start.color)));

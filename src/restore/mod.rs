@@ -10,14 +10,20 @@ use image::{ColorType, DynamicImage, imageops::replace};
 use crate::{error::Result, rect::Rect};
 
 pub mod blend;
+mod cells;
 pub mod colour;
+pub mod colour_lock;
+mod consistency;
 pub mod diffuse;
+pub mod estimate;
 pub mod evaluate;
 pub mod file;
 pub mod mend;
 mod opaque;
 pub mod plan;
+pub mod recipe;
 pub mod repaint;
+pub mod report;
 pub mod steps;
 pub mod strips;
 pub mod texture;
@@ -82,8 +88,8 @@ pub trait Monitor {
         Ok(())
     }
 
-    /// A piece of the result is finished. With [`Self::next`] at its default,
-    /// pieces come in reading order of the tiles.
+    /// A piece of the result is finished. With [`Self::next`] at its default, pieces come from the
+    /// top down, row of tiles by row of tiles.
     ///
     /// # Errors
     /// To end the job, for example when the disk is full.

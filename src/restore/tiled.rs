@@ -23,7 +23,7 @@ use crate::{
     error::{Error, Result},
     model::Model,
     net::{Generator, Reach},
-    picture::resample::Resampler,
+    picture::{light, resample::Resampler},
     rect::Rect,
 };
 
@@ -390,7 +390,12 @@ impl Runner<'_, '_> {
         let mut planes = Vec::with_capacity(3 * area.area() as usize);
         for plane in answer.chunks_exact(window.area() as usize) {
             match &self.resampler {
-                Some(resampler) => planes.extend(resampler.area(plane, window, area)),
+                // Light adds up, its encoding does not: fine bright detail would darken.
+                Some(resampler) => {
+                    let light: Vec<f32> = plane.iter().map(|value| light::of(*value)).collect();
+                    let shrunk = resampler.area(&light, window, area);
+                    planes.extend(shrunk.into_iter().map(light::encoded));
+                }
                 None => {
                     for y in area.y - window.y..area.bottom() - window.y {
                         let start = (y * window.width + area.x - window.x) as usize;
@@ -543,7 +548,7 @@ fn marked(mask: Option<&GrayImage>, window: Rect) -> Vec<f32> {
 }
 
 /// Red, green and blue of a window as floats in 0..=1, plane after plane.
-fn planes_of(source: &DynamicImage, window: Rect) -> Vec<f32> {
+pub(super) fn planes_of(source: &DynamicImage, window: Rect) -> Vec<f32> {
     let crop = source.crop_imm(window.x, window.y, window.width, window.height);
     let pixels = crop.to_rgb32f();
     (0..3).flat_map(|channel| pixels.pixels().map(move |pixel| pixel.0[channel])).collect()

@@ -6,56 +6,61 @@ use image::{ColorType, DynamicImage, ImageBuffer, Pixel};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Monitor, Patch, Start,
+    Monitor, Patch, Progress, Start,
+    colour_lock::{ColourLock, ColourShift},
+    consistency::Consistency,
+    paste,
     tiled::{self, Area, Engine, Task},
 };
 use crate::{
     device::Chosen,
     error::{Error, Result},
     model::Model,
-    picture::{Picture, resample::Resampler},
+    picture::{Picture, colour::Tones, resample::Resampler},
     rect::Rect,
+    size::{Size, Steps},
 };
 
 /// What the user sets.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UpscaleOptions {
-    /// Size of the result over size of the photo; at most the model's own.
-    pub scale: f64,
+    /// How large the result is to be.
+    pub size: Size,
+    /// The low frequencies of the result are those of the photo; see [`super::colour_lock`].
+    pub colour_lock: bool,
     /// Side of a tile in pixels of the photo; `None` for the device's default.
     pub tile: Option<u32>,
 }
 
 impl Default for UpscaleOptions {
     fn default() -> Self {
-        Self { scale: 4.0, tile: None }
+        Self { size: Size::Model, colour_lock: true, tile: None }
     }
 }
 
 impl UpscaleOptions {
-    /// Size of the result for a photo of `size`.
+    /// How a photo of `size` is enlarged.
     ///
     /// # Errors
-    /// [`Error::Setting`] if the scale is not one the model can give.
-    pub fn output_size(&self, size: (u32, u32), model: &Model) -> Result<(u32, u32)> {
-        let most = f64::from(model.scale());
-        if !(self.scale > 0.0 && self.scale <= most) {
+    /// [`Error::Setting`] if the model does not enlarge, or as [`Size::steps`].
+    pub fn steps(&self, size: (u32, u32), model: &Model) -> Result<Steps> {
+        if model.takes_mask() {
             return Err(Error::Setting(format!(
-                "a scale of {} cannot be made with the model {}, which enlarges up to {most} times",
-                self.scale,
+                "the model {} fills what a mask marks; it does not enlarge",
                 model.name()
             )));
         }
-        let scaled = |side: u32| (f64::from(side) * self.scale).round().max(1.0);
-        let (width, height) = (scaled(size.0), scaled(size.1));
-        // Before shrinking, the network's own size is computed with.
-        let native = f64::from(size.0.max(size.1)) * most;
-        if native > f64::from(i32::MAX) || width.max(height) > f64::from(i32::MAX) {
-            return Err(Error::Setting(format!(
-                "a result of {width} x {height} pixels is larger than any format holds"
-            )));
-        }
-        Ok((width as u32, height as u32))
+        self.size.steps(size, model.scale())
+    }
+
+    /// As options of the command line; what has its default is not said.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<String> {
+        let mut arguments = self.size.arguments();
+        arguments.extend((!self.colour_lock).then(|| "--no-colour-lock".to_owned()));
+        let tile = self.tile.map(|tile| ["--tile".to_owned(), tile.to_string()]);
+        arguments.extend(tile.into_iter().flatten());
+        arguments
     }
 }
 
@@ -74,10 +79,19 @@ pub struct Receipt {
     pub kernels: String,
     /// Runs of the network.
     pub tiles: usize,
+    /// How often it was enlarged by the model.
+    pub passes: u32,
     /// From the first tile to the last.
     pub seconds: f64,
     /// Megapixels of the result per second.
     pub megapixels_per_second: f64,
+    /// How far the colours are from the photo's, where that was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub colour_shift: Option<ColourShift>,
+    /// PSNR in dB of the result, shrunk to the photo's size, against the photo; `None` where it was
+    /// not measured or the result is smaller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consistency: Option<f64>,
 }
 
 impl Receipt {
@@ -99,8 +113,11 @@ impl Receipt {
             device: device.name().to_owned(),
             kernels,
             tiles,
+            passes: 1,
             seconds,
             megapixels_per_second: megapixels / seconds,
+            colour_shift: None,
+            consistency: None,
         }
     }
 }
@@ -109,7 +126,8 @@ impl Receipt {
 ///
 /// 8 bit stays 8 bit and 16 stays 16, grey stays grey. Alpha is enlarged apart
 /// by bicubic interpolation; before the network sees the colours, those of
-/// invisible pixels are replaced by what lies around them.
+/// invisible pixels are replaced by what lies around them. What is larger than the model makes goes
+/// through it twice, with 16 bits a channel in between.
 ///
 /// # Errors
 /// [`Error::Cancelled`], [`Error::Setting`], [`Error::BadTile`],
@@ -121,24 +139,33 @@ pub fn upscale(
     options: &UpscaleOptions,
     monitor: &mut dyn Monitor,
 ) -> Result<Receipt> {
-    if model.takes_mask() {
-        return Err(Error::Setting(format!(
-            "the model {} fills what a mask marks; it does not enlarge",
-            model.name()
-        )));
-    }
+    let steps = options.steps(picture.size(), model)?;
     let begin = Instant::now();
-    let input = picture.size();
-    let output = options.output_size(input, model)?;
+    let (input, output) = (steps.input, steps.output);
     let color = picture.pixels.color();
     let bled = bleed(&picture.pixels);
+    let photo = bled.as_ref().unwrap_or(&picture.pixels);
+    let tones = Tones::of(&picture.metadata);
+    let seen = tones.as_ref().map(|tones| tones.for_network(photo));
+    let photo = seen.as_ref().unwrap_or(photo);
     let mut engine = Engine::new(model, device)?;
-    let network = &*engine.network;
-    let source = bled.as_ref().unwrap_or(&picture.pixels);
-    let task = Task::over(source, output, options.tile, device, network);
-    let kernels = network.kernels();
-    let tiles = tiled::tiles(&task, network)?;
-    let count = tiles.len();
+    let kernels = engine.network.kernels();
+
+    // What the last pass reads; blank until the first one has filled it.
+    let mut between = (steps.passes > 1).then(|| {
+        let (width, height) = (input.0 * steps.scale, input.1 * steps.scale);
+        DynamicImage::new(width, height, ColorType::Rgb16)
+    });
+    let tiles_of = |source: &DynamicImage, output, engine: &Engine<'_>| {
+        let network = &*engine.network;
+        tiled::tiles(&Task::over(source, output, options.tile, device, network), network)
+    };
+    let first = match &between {
+        Some(between) => tiles_of(photo, (between.width(), between.height()), &engine)?,
+        None => Vec::new(),
+    };
+    let last = tiles_of(between.as_ref().unwrap_or(photo), output, &engine)?;
+    let count = first.len() + last.len();
     monitor.start(&Start {
         size: output,
         color,
@@ -146,15 +173,93 @@ pub fn upscale(
         tiles: count,
     })?;
 
+    // The last pass has as many times the pixels of the first.
+    let share = if between.is_some() { 1.0 / (1.0 + f64::from(steps.scale.pow(2))) } else { 0.0 };
+    if let Some(between) = &mut between {
+        let size = (between.width(), between.height());
+        let task = Task::over(photo, size, options.tile, device, &*engine.network);
+        let mut stage = Stage { monitor: &mut *monitor, output, from: 0.0, to: share, scale: 1 };
+        tiled::run(&task, &mut engine, first, &mut stage, &mut |area, _| {
+            paste(&pixels_of(&area, None, ColorType::Rgb16), between, area.area);
+            Ok(())
+        })?;
+    }
+
+    let scale = if between.is_some() { steps.scale } else { 1 };
+    let mut stage = Stage { monitor, output, from: share, to: 1.0, scale };
+    let source = between.as_ref().unwrap_or(photo);
+    let task = Task::over(source, output, options.tile, device, &*engine.network);
     let alpha = color.has_alpha().then(|| Resampler::new(input, output));
-    tiled::run(&task, &mut engine, tiles, monitor, &mut |area, monitor| {
-        let alpha = alpha
-            .as_ref()
-            .map(|resampler| enlarged_alpha(&picture.pixels, resampler, output, area.area));
-        let pixels = pixels_of(&area, alpha.as_deref(), color);
-        monitor.patch(Patch { area: area.area, pixels })
+    let mut lock = ColourLock::new(photo, output, options.colour_lock);
+    let mut consistency = Consistency::new(photo, output);
+    tiled::run(&task, &mut engine, last, &mut stage, &mut |area, monitor| {
+        lock.push(area).into_iter().try_for_each(|mut area| {
+            if let Some(consistency) = &mut consistency {
+                consistency.add(&area);
+            }
+            if let Some(tones) = &tones {
+                tones.as_in_file(&mut area.planes);
+            }
+            let alpha = alpha
+                .as_ref()
+                .map(|resampler| enlarged_alpha(&picture.pixels, resampler, output, area.area));
+            let pixels = pixels_of(&area, alpha.as_deref(), color);
+            monitor.patch(Patch { area: area.area, pixels })
+        })
     })?;
-    Ok(Receipt::new(begin, [input, output], model, device, kernels, count))
+    let receipt = Receipt::new(begin, [input, output], model, device, kernels, count);
+    Ok(Receipt {
+        passes: steps.passes,
+        colour_shift: Some(lock.shift()),
+        consistency: consistency.and_then(|consistency| consistency.psnr()),
+        ..receipt
+    })
+}
+
+/// One of several passes, seen as a part of the whole.
+struct Stage<'a> {
+    monitor: &'a mut dyn Monitor,
+    output: (u32, u32),
+    /// The shares of the whole that are done before and after it.
+    from: f64,
+    to: f64,
+    /// What it reads, over the photo.
+    scale: u32,
+}
+
+impl Monitor for Stage<'_> {
+    fn progress(&mut self, progress: Progress) -> Result<()> {
+        let total = u64::from(self.output.0) * u64::from(self.output.1);
+        let share = progress.done as f64 / progress.total.max(1) as f64;
+        let done = self.from + (self.to - self.from) * share;
+        // What is left of this pass takes what it takes, and all the rest in proportion.
+        let left = (1.0 - done) / ((self.to - self.from) * (1.0 - share));
+        let remaining = progress.remaining.filter(|_| share < 1.0);
+        self.monitor.progress(Progress {
+            done: (done * total as f64).round() as u64,
+            total,
+            remaining: remaining.map(|time| time.mul_f64(left)),
+        })
+    }
+
+    fn patch(&mut self, patch: Patch) -> Result<()> {
+        self.monitor.patch(patch)
+    }
+
+    fn next(&mut self, waiting: &[Rect]) -> usize {
+        let scale = self.scale;
+        let in_photo = |area: &Rect| Rect {
+            x: area.x / scale,
+            y: area.y / scale,
+            width: area.width.div_ceil(scale),
+            height: area.height.div_ceil(scale),
+        };
+        self.monitor.next(&waiting.iter().map(in_photo).collect::<Vec<_>>())
+    }
+
+    fn note(&mut self, note: &str) {
+        self.monitor.note(note);
+    }
 }
 
 /// The alpha of an area of the result, 0..=1.

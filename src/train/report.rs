@@ -13,6 +13,7 @@ use super::{
     verdict::{Piece, Verdict, pairs},
 };
 use crate::{
+    encoding::Encoding,
     error::{Error, Result, capitalised},
     metric::Figures,
     picture::{Metadata, PictureWriter, formats::Header, resample::resize_exact},
@@ -191,6 +192,7 @@ fn save(path: &Path, crop: RgbImage) -> Result<()> {
         height: crop.height(),
         color: ColorType::Rgb8,
         metadata: Metadata::default(),
+        encoding: Encoding::default(),
     };
     let mut writer = PictureWriter::create(path, header)?;
     writer.push(crop.into_raw())?;

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{StepReport, TrainOptions, Trainer, sample::Sample, verdict::Verdict};
 use crate::{
     device::Chosen,
+    encoding::Encoding,
     error::{Error, Result},
     picture::{Metadata, Picture, PictureWriter, formats::Header},
     settings::{self, Existing, free_name},
@@ -366,7 +367,13 @@ fn picture_of(summary: &Summary, step: u64) -> PathBuf {
 
 fn write_picture(path: &Path, picture: &RgbImage) -> Result<()> {
     let (width, height) = picture.dimensions();
-    let header = Header { width, height, color: ColorType::Rgb8, metadata: Metadata::default() };
+    let header = Header {
+        width,
+        height,
+        color: ColorType::Rgb8,
+        metadata: Metadata::default(),
+        encoding: Encoding::default(),
+    };
     let mut writer = PictureWriter::create(path, header)?;
     writer.push(picture.as_raw().clone())?;
     writer.finish(Existing::Replace)?;

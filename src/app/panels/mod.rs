@@ -9,6 +9,8 @@ use super::{App, Command, Task, theme, viewer::View};
 
 mod batch;
 mod repair;
+mod saving;
+mod size;
 mod steps;
 mod train;
 mod upscale;
@@ -194,7 +196,7 @@ fn welcome_ui(app: &mut App, ui: &mut Ui) {
             ui.add_space(10.0);
             ui.label(RichText::new("Drop a photo here").heading().strong());
             ui.label(
-                RichText::new("JPEG, PNG, WebP, TIFF or BMP. It stays on this computer.").weak(),
+                RichText::new("JPEG, PNG, WebP, TIFF, BMP, GIF… It stays on this computer.").weak(),
             );
             ui.add_space(14.0);
             let open = theme::primary("Open a photo…").min_size(Vec2::new(256.0, 40.0));

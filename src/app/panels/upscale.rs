@@ -7,9 +7,13 @@ use egui::{Align, ComboBox, Layout, ProgressBar, RichText, Ui, Vec2};
 
 use super::{
     super::{App, Command, Made, ResultSoFar, Running, Summary, theme},
-    steps,
+    saving, size, steps,
 };
-use crate::{device::CPU, model::library::About, picture::Picture};
+use crate::{
+    device::CPU,
+    model::library::About,
+    picture::{Format, Picture},
+};
 
 /// Height of the large buttons.
 const TALL: f32 = 40.0;
@@ -25,19 +29,20 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
     theme::section(ui, "ENLARGE");
     settings_ui(app, ui);
     ui.add_space(6.0);
-    let ((width, height), scale) = (picture.size(), app.scale());
-    ui.label(format!("{width} × {height} to {} × {}", width * scale, height * scale));
+    let steps = size::steps_ui(app, ui);
     ui.add_space(2.0);
 
     if busy_ui(app, ui) {
         return;
     }
-    let upscale = if app.made_by() == Some(Made::Upscale) {
-        egui::Button::new("Upscale again")
-    } else {
-        theme::primary(format!("Upscale {scale}×"))
-    };
-    tall_ui(app, ui, Command::Upscale, upscale);
+    if let Some(steps) = steps {
+        let upscale = if app.made_by() == Some(Made::Upscale) {
+            egui::Button::new("Upscale again")
+        } else {
+            theme::primary(format!("Upscale {}×", (steps.factor() * 100.0).round() / 100.0))
+        };
+        tall_ui(app, ui, Command::Upscale, upscale);
+    }
     result_ui(app, ui);
     ui.add_space(14.0);
     many_ui(app, ui);
@@ -103,7 +108,12 @@ fn settings_ui(app: &mut App, ui: &mut Ui) {
 
             device_ui(app, ui);
             ui.end_row();
+
+            size::row_ui(app, ui);
         });
+        ui.checkbox(&mut app.settings.colour_lock, "Keep the photo's colours").on_hover_text(
+            "Light and colour of larger areas are matched to the photo; a network may tint them",
+        );
     });
     if app.settings != before {
         app.keep_settings();
@@ -242,7 +252,7 @@ fn running_ui(running: &Running, ui: &mut Ui) {
 fn summary_ui(result: &ResultSoFar, ui: &mut Ui) {
     let (width, height) = result.mosaic.size;
     let text = match &result.summary {
-        Some(Summary { text, device, seconds }) => {
+        Some(Summary { text, device, seconds, .. }) => {
             let device = device.as_ref().map_or_else(String::new, |device| format!(" on {device}"));
             format!("{text} in {}{device}", in_words(Duration::from_secs_f64(*seconds)))
         }
@@ -253,6 +263,17 @@ fn summary_ui(result: &ResultSoFar, ui: &mut Ui) {
         }
     };
     ui.label(theme::quiet(text));
+    let receipt = result.summary.as_ref().and_then(|summary| summary.receipt.as_ref());
+    if let Some(shift) = receipt.and_then(|receipt| receipt.colour_shift) {
+        let text = format!("Colours off by {:.2} ΔE (network: {:.2})", shift.after, shift.before);
+        ui.label(theme::quiet(text)).on_hover_text(
+            "Mean CIEDE2000 over areas of the photo; 1 can just be seen side by side",
+        );
+    }
+    if let Some(decibels) = receipt.and_then(|receipt| receipt.consistency) {
+        ui.label(theme::quiet(format!("Shrunk again {decibels:.1} dB from the photo")))
+            .on_hover_text("PSNR; high where nothing was changed, only added");
+    }
 }
 
 fn save_ui(app: &mut App, ui: &mut Ui) {
@@ -265,7 +286,7 @@ fn save_ui(app: &mut App, ui: &mut Ui) {
         }
         let document = app.document.as_ref();
         let losses = document.zip(result.target.as_ref()).map(|(document, target)| {
-            let format = crate::picture::Format::of_path(target);
+            let format = Format::of_path(target);
             let losses =
                 format.map(|format| format.losses(result.mosaic.color, &document.picture.metadata));
             losses.unwrap_or_default()
@@ -281,6 +302,11 @@ fn save_ui(app: &mut App, ui: &mut Ui) {
             }
         }
     });
+    if app.command_line().is_some() && Command::CopyRecipe.button(ui, app).clicked() {
+        app.queue.push(Command::CopyRecipe);
+    }
+    let target = app.finished().and_then(|result| result.target.as_deref());
+    saving::ui(app, target.and_then(Format::of_path), ui);
 }
 
 /// Size, format and kind of a photo.

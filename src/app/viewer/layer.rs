@@ -15,7 +15,8 @@ use super::render::{Renderer, Texture};
 use crate::{
     picture::{
         Picture,
-        pyramid::{Pyramid, premultiplied},
+        colour::Screen,
+        pyramid::{Pyramid, shown},
     },
     rect::Rect,
     restore::Patch,
@@ -53,6 +54,8 @@ pub struct Layer {
     transparent: bool,
     base: Base,
     pyramid: Pyramid,
+    /// How its colours get onto the screen; `None` where they are the screen's.
+    screen: Option<Arc<Screen>>,
     /// Pixels of level 0 that are still unknown.
     missing: u64,
     cells: HashMap<Key, Cell>,
@@ -63,19 +66,22 @@ impl Layer {
     /// A picture that is there.
     #[must_use]
     pub fn of_picture(picture: Arc<Picture>, pyramid: Pyramid) -> Self {
-        Self::new(
-            picture.size(),
-            picture.pixels.color().has_alpha(),
-            Base::Picture(picture),
-            pyramid,
-        )
+        let screen = Screen::of(&picture.metadata).map(Arc::new);
+        let transparent = picture.pixels.color().has_alpha();
+        Self { screen, ..Self::new(picture.size(), transparent, Base::Picture(picture), pyramid) }
     }
 
-    /// A result that comes in patches.
+    /// A result that comes in patches, in colours as [`Self::screen`] of its photo.
     #[must_use]
-    pub fn of_patches(size: (u32, u32), transparent: bool) -> Self {
+    pub fn of_patches(size: (u32, u32), transparent: bool, screen: Option<Arc<Screen>>) -> Self {
         let pyramid = Pyramid::empty(size.0, size.1);
-        Self::new(size, transparent, Base::Patches(Vec::new()), pyramid)
+        Self { screen, ..Self::new(size, transparent, Base::Patches(Vec::new()), pyramid) }
+    }
+
+    /// How its colours get onto the screen.
+    #[must_use]
+    pub fn screen(&self) -> Option<Arc<Screen>> {
+        self.screen.clone()
     }
 
     /// An empty mask, which is drawn as how much of it is marked.
@@ -90,7 +96,16 @@ impl Layer {
             Base::Picture(_) | Base::Mask(_) => 0,
             Base::Patches(_) => u64::from(size.0) * u64::from(size.1),
         };
-        Self { size, transparent, base, pyramid, missing, cells: HashMap::new(), frame: 0 }
+        Self {
+            size,
+            transparent,
+            base,
+            pyramid,
+            screen: None,
+            missing,
+            cells: HashMap::new(),
+            frame: 0,
+        }
     }
 
     /// Pixels.
@@ -115,7 +130,7 @@ impl Layer {
     pub fn add(&mut self, patch: Arc<Patch>) {
         let area = patch.area;
         self.missing = self.missing.saturating_sub(area.area());
-        self.pyramid.update(&premultiplied(&patch.pixels), area);
+        self.pyramid.update(&shown(&patch.pixels, self.screen.as_deref()), area);
         if let Base::Patches(patches) = &mut self.base {
             patches.push(patch);
         }
@@ -239,8 +254,9 @@ impl Layer {
         if level > 0 {
             return crop_imm(self.pyramid.level(level), x, y, width, height).to_image();
         }
+        let screen = self.screen.as_deref();
         match &self.base {
-            Base::Picture(picture) => premultiplied(&picture.pixels.crop_imm(x, y, width, height)),
+            Base::Picture(picture) => shown(&picture.pixels.crop_imm(x, y, width, height), screen),
             Base::Mask(mask) => coverage(&crop_imm(mask, x, y, width, height).to_image()),
             Base::Patches(patches) => {
                 let mut pixels = RgbaImage::new(width, height);
@@ -257,7 +273,7 @@ impl Layer {
                     let (left, top) = (common.x - x, common.y - y);
                     image::imageops::replace(
                         &mut pixels,
-                        &premultiplied(&piece),
+                        &shown(&piece, screen),
                         i64::from(left),
                         i64::from(top),
                     );
@@ -283,7 +299,7 @@ mod tests {
             image::Rgba([x as u8, y as u8, (x >> 8) as u8, 255])
         });
         let picture = Arc::new(Picture::from_pixels("test", picture.into()));
-        let layer = Layer::of_picture(picture.clone(), Pyramid::of(&picture.pixels));
+        let layer = Layer::of_picture(picture.clone(), Pyramid::of(&picture.pixels, None));
         let first = layer.cell_pixels((0, 0, 0));
         assert_eq!(first.dimensions(), (514, 22));
         assert_eq!(first.get_pixel(0, 1).0, [0, 0, 0, 255], "the edge repeats");
@@ -295,7 +311,7 @@ mod tests {
 
     #[test]
     fn patches_appear_where_they_belong_and_the_rest_is_transparent() {
-        let mut layer = Layer::of_patches((40, 30), false);
+        let mut layer = Layer::of_patches((40, 30), false, None);
         let pixels = image::RgbImage::from_pixel(10, 10, image::Rgb([9, 8, 7]));
         layer.add(Arc::new(Patch { area: Rect::spanning(20, 10, 30, 20), pixels: pixels.into() }));
         let cell = layer.cell_pixels((0, 0, 0));
@@ -320,7 +336,7 @@ mod tests {
 
     #[test]
     fn the_level_follows_the_zoom() {
-        let layer = Layer::of_patches((4096, 4096), false);
+        let layer = Layer::of_patches((4096, 4096), false, None);
         assert_eq!(layer.level_for(4.0), 0);
         assert_eq!(layer.level_for(1.0), 0);
         assert_eq!(layer.level_for(0.5), 1);

@@ -248,7 +248,8 @@ impl Viewer {
 
     /// Makes room for a result; the camera stays.
     pub fn begin_result(&mut self, size: (u32, u32), transparent: bool) {
-        self.after = Some(Layer::of_patches(size, transparent));
+        let screen = self.before.as_ref().and_then(Layer::screen);
+        self.after = Some(Layer::of_patches(size, transparent, screen));
     }
 
     /// Shows a piece of the result.

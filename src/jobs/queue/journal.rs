@@ -196,8 +196,13 @@ mod tests {
                 model: "fast-4x".into(),
                 ensemble: false,
                 device: "cpu".into(),
-                options: crate::restore::UpscaleOptions { scale: 1.7, tile: Some(64) },
+                options: crate::restore::UpscaleOptions {
+                    size: crate::size::Size::Scale(1.7),
+                    tile: Some(64),
+                    ..Default::default()
+                },
             },
+            writing: Default::default(),
             on_conflict: OnConflict::Number,
         }
     }

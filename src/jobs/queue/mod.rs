@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     device::Chosen,
+    encoding::Writing,
     error::{Error, Result},
     picture,
     restore::{Progress, Start},
@@ -57,6 +58,9 @@ pub struct Job {
     pub target: PathBuf,
     /// What is done.
     pub operation: Operation,
+    /// How the result is written.
+    #[serde(default)]
+    pub writing: Writing,
     /// When the name is taken.
     pub on_conflict: OnConflict,
 }
@@ -338,7 +342,7 @@ impl Queue {
         };
         let holds = done.output.symlink_metadata().is_ok()
             && run::load(&mut self.loaded, &job.operation)
-                .is_ok_and(|(loaded, _)| loaded.recipe() == done.recipe);
+                .is_ok_and(|(loaded, _)| loaded.recipe_for(job.writing) == done.recipe);
         if !holds {
             self.renew(id, &job)?;
         }

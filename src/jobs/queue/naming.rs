@@ -9,6 +9,7 @@ use std::{
 
 use super::{Job, OnConflict, find::Found, operation::Operation};
 use crate::{
+    encoding::Writing,
     error::{Error, Result},
     picture,
 };
@@ -69,6 +70,13 @@ impl FromStr for Template {
     }
 }
 
+/// What names of all jobs have in common.
+struct Same<'a> {
+    scale: String,
+    model: &'a str,
+    date: String,
+}
+
 impl Template {
     /// The usual one: the photo's name and what was done.
     #[must_use]
@@ -77,18 +85,18 @@ impl Template {
     }
 
     /// A result's name without its ending. `counter` is the photo's place among all, as text.
-    fn name(&self, photo: &Path, operation: &Operation, date: &str, counter: &str) -> OsString {
+    fn name(&self, photo: &Path, same: &Same<'_>, counter: &str) -> OsString {
         let mut name = OsString::new();
         for part in &self.0 {
             match part {
                 Part::Text(text) => name.push(text),
                 Part::Name => name.push(picture::stem(photo)),
-                Part::Scale => name.push(operation.scale().to_string()),
+                Part::Scale => name.push(&same.scale),
                 // A model can be a file.
                 Part::Model => {
-                    name.push(Path::new(operation.model()).file_stem().unwrap_or_default());
+                    name.push(Path::new(same.model).file_stem().unwrap_or_default());
                 }
-                Part::Date => name.push(date),
+                Part::Date => name.push(&same.date),
                 Part::Counter => name.push(counter),
             }
         }
@@ -102,12 +110,16 @@ impl Template {
 pub fn jobs(
     found: &[Found],
     folder: &Path,
-    operation: &Operation,
+    (operation, writing): (&Operation, Writing),
     template: &Template,
     on_conflict: OnConflict,
     taken: impl IntoIterator<Item = PathBuf>,
 ) -> Vec<Job> {
-    let date = jiff::Zoned::now().strftime("%Y-%m-%d").to_string();
+    let same = Same {
+        scale: operation.scale(),
+        model: operation.model(),
+        date: jiff::Zoned::now().strftime("%Y-%m-%d").to_string(),
+    };
     let digits = found.len().to_string().len();
     // Some file systems do not tell small letters from capitals, and two photos that differ in
     // their ending may get results that do not.
@@ -115,7 +127,7 @@ pub fn jobs(
     let mut taken: HashSet<String> = taken.into_iter().map(|path| plain(&path)).collect();
     let job = |(place, photo): (usize, &Found)| {
         let counter = format!("{:0digits$}", place + 1);
-        let name = template.name(&photo.relative, operation, &date, &counter);
+        let name = template.name(&photo.relative, &same, &counter);
         let target = folder.join(photo.relative.with_file_name(name));
         let numbered = |number: u32| match number {
             0 => target.clone(),
@@ -128,7 +140,7 @@ pub fn jobs(
         let mut names = (0..).map(numbered);
         let target = names.find(|name| taken.insert(plain(name))).unwrap_or_else(|| target.clone());
         let Found { source, relative: place } = photo.clone();
-        Job { source, place, target, operation: operation.clone(), on_conflict }
+        Job { source, place, target, operation: operation.clone(), writing, on_conflict }
     };
     found.iter().enumerate().map(job).collect()
 }
@@ -136,14 +148,14 @@ pub fn jobs(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::restore::UpscaleOptions;
+    use crate::{restore::UpscaleOptions, size::Size};
 
     fn upscale(model: &str) -> Operation {
         Operation::Upscale {
             model: model.to_owned(),
             ensemble: false,
             device: "cpu".to_owned(),
-            options: UpscaleOptions { scale: 2.5, tile: None },
+            options: UpscaleOptions { size: Size::Scale(2.5), ..UpscaleOptions::default() },
         }
     }
 
@@ -162,7 +174,14 @@ mod tests {
             template.parse().unwrap()
         };
         let policy = OnConflict::Number;
-        let jobs = jobs(&found(names), Path::new("/out"), &operation, &template, policy, taken);
+        let jobs = jobs(
+            &found(names),
+            Path::new("/out"),
+            (&operation, Writing::default()),
+            &template,
+            policy,
+            taken,
+        );
         jobs.iter().map(|job| job.target.to_string_lossy().into_owned()).collect()
     }
 

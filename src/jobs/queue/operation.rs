@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::{hash, paths};
 use crate::{
     device::Chosen,
+    encoding::Writing,
     error::{Error, Result},
     mask::{self, Anchor, placed, sidecar},
     model::Model,
@@ -132,8 +133,15 @@ impl Made {
     #[must_use]
     pub fn in_words(&self) -> String {
         match self {
-            Self::Whole(Receipt { output_size: (width, height), seconds, device, .. }) => {
-                format!("{width} x {height} pixels, {seconds:.1} s on {device}")
+            Self::Whole(Receipt { output_size, seconds, device, colour_shift, .. }) => {
+                let (width, height) = output_size;
+                let shift = colour_shift.map_or_else(String::new, |shift| {
+                    format!(
+                        ", colours off by {:.2} dE00 (network: {:.2})",
+                        shift.after, shift.before
+                    )
+                });
+                format!("{width} x {height} pixels, {seconds:.1} s on {device}{shift}")
             }
             Self::Mended(receipt) => format!("{}, {:.1} s", receipt.in_words(), receipt.seconds),
         }
@@ -145,19 +153,22 @@ impl Operation {
     #[must_use]
     pub fn done(&self) -> String {
         match self {
-            Self::Upscale { options, .. } => format!("{}x", options.scale),
+            Self::Upscale { model, options, .. } => {
+                let scale = Model::find(model).map_or(4, |model| model.scale());
+                options.size.label(scale)
+            }
             Self::Mend { .. } => "mended".to_owned(),
             Self::Clean { .. } => "clean".to_owned(),
             Self::Colour { .. } => "colour".to_owned(),
         }
     }
 
-    /// Size of the result over size of the photo.
+    /// The same for a name that says how much larger: `4`, `6000w`; 1 where the size stays.
     #[must_use]
-    pub const fn scale(&self) -> f64 {
+    pub fn scale(&self) -> String {
         match self {
-            Self::Upscale { options, .. } => options.scale,
-            Self::Mend { .. } | Self::Clean { .. } | Self::Colour { .. } => 1.0,
+            Self::Upscale { .. } => self.done().trim_end_matches('x').to_owned(),
+            Self::Mend { .. } | Self::Clean { .. } | Self::Colour { .. } => "1".to_owned(),
         }
     }
 
@@ -169,6 +180,17 @@ impl Operation {
             | Self::Mend { model, .. }
             | Self::Clean { model, .. }
             | Self::Colour { model, .. } => model,
+        }
+    }
+
+    /// Where it runs, as [`Chosen::by_name`] takes it.
+    #[must_use]
+    pub fn device(&self) -> &str {
+        match self {
+            Self::Upscale { device, .. }
+            | Self::Mend { device, .. }
+            | Self::Clean { device, .. }
+            | Self::Colour { device, .. } => device,
         }
     }
 
@@ -241,6 +263,19 @@ impl Loaded {
         &self.recipe
     }
 
+    /// The same for a result that is written like this.
+    #[must_use]
+    pub fn recipe_for(&self, writing: Writing) -> String {
+        let words = serde_json::to_string(&writing).unwrap_or_default();
+        hash::in_hex(Sha256::new_with_prefix(format!("{}{words}", self.recipe)))
+    }
+
+    /// Its model, if it has one.
+    #[must_use]
+    pub const fn model(&self) -> Option<&Model> {
+        self.model.as_ref()
+    }
+
     /// What it was loaded for.
     #[must_use]
     pub const fn operation(&self) -> &Operation {
@@ -254,10 +289,7 @@ impl Loaded {
     pub fn device(&self) -> Result<Chosen> {
         match &self.operation {
             Operation::Mend { .. } if self.model.is_none() => Ok(Chosen::cpu()),
-            Operation::Upscale { device, .. }
-            | Operation::Mend { device, .. }
-            | Operation::Clean { device, .. }
-            | Operation::Colour { device, .. } => Chosen::by_name(device),
+            operation => Chosen::by_name(operation.device()),
         }
     }
 
@@ -271,11 +303,11 @@ impl Loaded {
     /// Size of the result, if it can be made at all.
     ///
     /// # Errors
-    /// As [`UpscaleOptions::output_size`]; [`Error::Setting`] if nothing says what is to be filled.
+    /// As [`UpscaleOptions::steps`]; [`Error::Setting`] if nothing says what is to be filled.
     pub fn output_size(&self, picture: &Picture) -> Result<(u32, u32)> {
         match (&self.operation, &self.model) {
             (Operation::Upscale { options, .. }, Some(model)) => {
-                options.output_size(picture.size(), model)
+                options.steps(picture.size(), model).map(|steps| steps.output)
             }
             (Operation::Mend { .. }, _) => self.marked(picture).map(|_| picture.size()),
             _ => Ok(picture.size()),

@@ -80,14 +80,18 @@ impl Task {
         if let Some(folder) = target.parent() {
             std::fs::create_dir_all(folder).map_err(|error| Error::write(folder, error))?;
         }
-        for loss in format.losses(picture.pixels.color(), &picture.metadata) {
+        let mut metadata = picture.metadata.clone();
+        if job.writing.strip_location {
+            metadata.remove_location();
+        }
+        for loss in format.losses(picture.pixels.color(), &metadata) {
             watch.note(&loss);
         }
 
         let goes_by_tiles = !matches!(job.operation, Operation::Mend { .. });
         let mut monitor = ToFile {
             watch,
-            file: ResultFile::new(target, picture.metadata.clone()),
+            file: ResultFile::new(target, metadata, job.writing.encoding),
             tiles: goes_by_tiles.then_some(&**tiles),
             recipe: loaded.recipe(),
             content: &content,
@@ -99,7 +103,7 @@ impl Task {
             output: PathBuf::new(),
             digest: String::new(),
             content: content.clone(),
-            recipe: loaded.recipe().to_owned(),
+            recipe: loaded.recipe_for(job.writing),
             seconds: begin.elapsed().as_secs_f64(),
         };
         // From here on a crash finds either the name or, by its content, the file.

@@ -16,6 +16,7 @@ use super::{
     operation::Operation,
 };
 use crate::{
+    encoding::Writing,
     error::{Error, Result},
     jobs::Busy,
     mask::sidecar,
@@ -33,6 +34,8 @@ const HEADERS: usize = 8;
 pub struct Plan {
     /// What is done.
     pub operation: Operation,
+    /// How results are written.
+    pub writing: Writing,
     /// The folder for the results; `None` for that of each photo.
     pub folder: Option<PathBuf>,
     /// Names of the results; `None` for the usual.
@@ -337,7 +340,14 @@ fn planned(photos: &[Found], plan: &Plan, taken: Vec<PathBuf>) -> Vec<super::Job
     let usual = || Template::usual(&plan.operation);
     let template = plan.template.clone().unwrap_or_else(usual);
     let names = |photos: &[Found], folder: &Path| {
-        naming::jobs(photos, folder, &plan.operation, &template, plan.on_conflict, taken)
+        naming::jobs(
+            photos,
+            folder,
+            (&plan.operation, plan.writing),
+            &template,
+            plan.on_conflict,
+            taken,
+        )
     };
     match &plan.folder {
         Some(folder) => names(photos, folder),

@@ -134,7 +134,10 @@ mod tests {
     use image::Luma;
 
     use super::*;
-    use crate::restore::mend::{Fill, MendOptions};
+    use crate::restore::{
+        UpscaleOptions,
+        mend::{Fill, MendOptions},
+    };
 
     fn steps() -> Vec<Step> {
         let mask = GrayImage::from_fn(30, 20, |x, y| Luma([if x > y { 255 } else { 0 }]));
@@ -151,7 +154,10 @@ mod tests {
                 on: false,
             },
             Step {
-                action: Action::Upscale { model: "starter".to_owned(), scale: None },
+                action: Action::Upscale {
+                    model: "starter".to_owned(),
+                    options: UpscaleOptions::default(),
+                },
                 mask: None,
                 on: true,
             },

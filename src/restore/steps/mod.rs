@@ -50,8 +50,9 @@ pub enum Action {
     Upscale {
         /// As for [`Action::Clean`].
         model: String,
-        /// How many times larger; `None` for what the model does.
-        scale: Option<f64>,
+        /// What the user set.
+        #[serde(flatten)]
+        options: UpscaleOptions,
     },
 }
 
@@ -103,8 +104,7 @@ impl Action {
             Self::Fill { .. } => "Fill".to_owned(),
             Self::Clean { strength, .. } => format!("Clean{}", percent(strength)),
             Self::Colour { strength, .. } => format!("Colourise{}", percent(strength)),
-            Self::Upscale { model, scale: Some(scale) } => format!("Upscale {scale}×, {model}"),
-            Self::Upscale { model, scale: None } => format!("Upscale, {model}"),
+            Self::Upscale { model, .. } => format!("Upscale, {model}"),
         }
     }
 
@@ -142,11 +142,9 @@ impl Action {
                 let model = Model::find(model)?;
                 Done::Made(colour(picture, mask, &model, device, *strength, monitor)?)
             }
-            Self::Upscale { model, scale } => {
+            Self::Upscale { model, options } => {
                 let model = Model::find(model)?;
-                let scale = scale.unwrap_or_else(|| f64::from(model.scale()));
-                let options = UpscaleOptions { scale, tile: None };
-                Done::Made(upscale(picture, &model, device, &options, monitor)?)
+                Done::Made(upscale(picture, &model, device, options, monitor)?)
             }
         })
     }
@@ -234,7 +232,7 @@ mod tests {
     use image::{Luma, Rgb, RgbImage};
 
     use super::*;
-    use crate::error::Error;
+    use crate::{error::Error, size::Size};
 
     struct Patient(u32);
 
@@ -263,7 +261,10 @@ mod tests {
     }
 
     fn upscale() -> Step {
-        let action = Action::Upscale { model: "fast-4x".to_owned(), scale: Some(2.0) };
+        let action = Action::Upscale {
+            model: "fast-4x".to_owned(),
+            options: UpscaleOptions { size: Size::Scale(2.0), ..UpscaleOptions::default() },
+        };
         Step { action, mask: None, on: true }
     }
 

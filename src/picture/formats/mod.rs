@@ -7,7 +7,6 @@
 //! encoders want the whole picture and gather it first.
 
 use std::{
-    cell::RefCell,
     fs::File,
     io::{self, BufWriter, Write as _},
     path::{Path, PathBuf},
@@ -15,27 +14,24 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use image::{ColorType, ExtendedColorType, ImageEncoder as _, ImageFormat};
-use jpeg_encoder::{JpegColorType, SamplingFactor, rgb_to_ycbcr};
-use tiff::{
-    encoder::{TiffEncoder, TiffKind, colortype},
-    tags::{ExtraSamples, Tag},
-};
+use image::{ColorType, ImageFormat};
+use serde::Serialize;
 
-use super::metadata::{Metadata, TiffTags};
+use super::metadata::{Metadata, Part};
 use crate::{
+    encoding::Encoding,
     error::{Error, Result},
     settings::{Existing, PendingFile},
 };
 
-/// JPEG quality of results: high, with full colour resolution, since the
-/// pixels were just made with care.
-const JPEG_QUALITY: u8 = 95;
+mod encoders;
 
 /// What fits into one segment of a JPEG beside its own header.
 const MAX_JPEG_EXIF: usize = 65_527;
+const MAX_JPEG_XMP: usize = 65_533 - encoders::XMP_NAMESPACE.len();
+const MAX_JPEG_IPTC: usize = 65_000;
 
-/// A format that is read and written.
+/// A format that is read; the first five are written too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// 8 bit, no alpha, lossy.
@@ -48,20 +44,47 @@ pub enum Format {
     Tiff,
     /// 8 bit, no metadata.
     Bmp,
+    /// 8 bit; the first picture of several.
+    Gif,
+    /// 8 bit, no metadata.
+    Qoi,
+    /// 8 and 16 bit, no metadata: PBM, PGM, PPM and PAM.
+    Pnm,
 }
 
 impl Format {
-    /// All of them.
-    pub const ALL: [Self; 5] = [Self::Jpeg, Self::Png, Self::WebP, Self::Tiff, Self::Bmp];
+    /// Those that are written.
+    pub const WRITTEN: [Self; 5] = [Self::Jpeg, Self::Png, Self::WebP, Self::Tiff, Self::Bmp];
+
+    /// Those that are only read.
+    pub const READ: [Self; 3] = [Self::Gif, Self::Qoi, Self::Pnm];
+
+    /// Endings of all that is read, without the dot.
+    pub const ENDINGS: [&str; 13] = [
+        "jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp", "gif", "qoi", "pbm", "pgm", "ppm",
+        "pam",
+    ];
+
+    /// The format to be written that a path's ending names.
+    #[must_use]
+    pub fn of_path(path: &Path) -> Option<Self> {
+        Self::named(path).filter(|format| Self::WRITTEN.contains(format))
+    }
 
     /// The format that a path's ending names.
     #[must_use]
-    pub fn of_path(path: &Path) -> Option<Self> {
+    pub fn named(path: &Path) -> Option<Self> {
         ImageFormat::from_path(path).ok().and_then(Self::of_image)
     }
 
+    /// In what a result is written unless another format is named.
+    #[must_use]
+    pub fn for_results(self) -> Self {
+        if Self::WRITTEN.contains(&self) { self } else { Self::Png }
+    }
+
     pub(super) fn of_image(format: ImageFormat) -> Option<Self> {
-        Self::ALL.into_iter().find(|own| own.image() == format)
+        Self::WRITTEN.into_iter().chain(Self::READ).find(|own| own.image() == format)
     }
 
     pub(super) const fn image(self) -> ImageFormat {
@@ -71,6 +94,9 @@ impl Format {
             Self::WebP => ImageFormat::WebP,
             Self::Tiff => ImageFormat::Tiff,
             Self::Bmp => ImageFormat::Bmp,
+            Self::Gif => ImageFormat::Gif,
+            Self::Qoi => ImageFormat::Qoi,
+            Self::Pnm => ImageFormat::Pnm,
         }
     }
 
@@ -83,6 +109,9 @@ impl Format {
             Self::WebP => "WebP",
             Self::Tiff => "TIFF",
             Self::Bmp => "BMP",
+            Self::Gif => "GIF",
+            Self::Qoi => "QOI",
+            Self::Pnm => "PNM",
         }
     }
 
@@ -95,6 +124,9 @@ impl Format {
             Self::WebP => "webp",
             Self::Tiff => "tif",
             Self::Bmp => "bmp",
+            Self::Gif => "gif",
+            Self::Qoi => "qoi",
+            Self::Pnm => "pnm",
         }
     }
 
@@ -106,7 +138,8 @@ impl Format {
             Self::WebP => 16_383,
             // The header counts bytes in 32 bits; 32,767 a side stays below.
             Self::Bmp => 32_767,
-            Self::Png | Self::Tiff => i32::MAX as u32,
+            Self::Gif => 65_535,
+            Self::Png | Self::Tiff | Self::Qoi | Self::Pnm => i32::MAX as u32,
         }
     }
 
@@ -147,19 +180,53 @@ impl Format {
         if is_16_bit(color) && !is_16_bit(kept) {
             losses.push(format!("{name} has 8 bits a channel: 16 are reduced"));
         }
-        if self == Self::Jpeg
-            && metadata.exif.as_ref().is_some_and(|exif| exif.len() > MAX_JPEG_EXIF)
-        {
-            losses.push(format!("{name} holds less EXIF than there is: it is left out"));
-        }
-        if !metadata.icc_fits(kept) {
-            losses
-                .push("the colour profile is for another kind of pixel: it is left out".to_owned());
-        }
-        if self == Self::Bmp && (metadata.icc.is_some() || metadata.exif.is_some()) {
-            losses.push(format!("{name} holds no colour profile and no EXIF"));
-        }
+        let parts = self.fates(color, metadata).into_iter();
+        losses.extend(
+            parts.filter_map(|part| {
+                Some(format!("{} is left out: {}", part.part.name(), part.lost?))
+            }),
+        );
         losses
+    }
+
+    /// What becomes of each part of the metadata that there is.
+    #[must_use]
+    pub fn fates(self, color: ColorType, metadata: &Metadata) -> Vec<Fate> {
+        let name = self.name();
+        let Metadata { icc, exif, xmp, iptc } = metadata;
+        let held = |part: &Option<Vec<u8>>, most: usize| match (self, part) {
+            (Self::Bmp, _) => Some(format!("{name} does not hold it")),
+            (Self::Jpeg, Some(bytes)) if bytes.len() > most => {
+                Some(format!("it has {} bytes, {name} holds {most}", bytes.len()))
+            }
+            _ => None,
+        };
+        let profile = if metadata.icc_fits(self.holds(color)) {
+            held(icc, usize::MAX)
+        } else {
+            Some("it is for another kind of pixel".to_owned())
+        };
+        let words = |xmp: &Option<Vec<u8>>| {
+            xmp.as_ref().is_none_or(|packet| std::str::from_utf8(packet).is_ok())
+        };
+        let packet = match self {
+            Self::Png if !words(xmp) => Some(format!("{name} holds UTF-8 only")),
+            _ => held(xmp, MAX_JPEG_XMP),
+        };
+        let credits = match self {
+            Self::WebP => Some(format!("{name} does not hold it")),
+            _ => held(iptc, MAX_JPEG_IPTC),
+        };
+        [
+            (Part::Profile, icc, profile),
+            (Part::Exif, exif, held(exif, MAX_JPEG_EXIF)),
+            (Part::Xmp, xmp, packet),
+            (Part::Iptc, iptc, credits),
+        ]
+        .into_iter()
+        .filter(|(_, bytes, _)| bytes.is_some())
+        .map(|(part, _, lost)| Fate { part, kept: lost.is_none(), lost })
+        .collect()
     }
 
     /// Fails if a result of this size does not fit.
@@ -173,6 +240,18 @@ impl Format {
         }
         Err(Error::FormatLimit { path: path.to_owned(), format: self.name(), width, height, limit })
     }
+}
+
+/// What becomes of a part of a photo's metadata.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Fate {
+    /// Which.
+    pub part: Part,
+    /// Whether it is in the result.
+    pub kept: bool,
+    /// Why it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost: Option<String>,
 }
 
 fn is_16_bit(color: ColorType) -> bool {
@@ -190,6 +269,8 @@ pub struct Header {
     pub color: ColorType,
     /// To be written with the pixels.
     pub metadata: Metadata,
+    /// How strongly it is compressed.
+    pub encoding: Encoding,
 }
 
 impl Header {
@@ -333,6 +414,11 @@ fn converted(row: &[u8], given: ColorType, kept: ColorType) -> Vec<u8> {
     row
 }
 
+/// The 16-bit samples of a row.
+fn samples(row: &[u8]) -> impl Iterator<Item = u16> {
+    row.chunks_exact(2).map(|pair| u16::from_ne_bytes([pair[0], pair[1]]))
+}
+
 /// A file that keeps the first failure of the operating system: encoders turn
 /// it into text, and a full disk could not be told from other troubles.
 struct Output {
@@ -380,241 +466,26 @@ fn encode(format: Format, header: &Header, file: File, queue: Receiver<Vec<u8>>)
         position: 0,
         converted: Vec::new(),
     };
-    let header = &mut Header { color: kept, ..header.clone() };
-    header.metadata.drop_unfit(kept);
-    let header = &*header;
+    let mut metadata = header.metadata.clone();
+    for fate in format.fates(header.color, &metadata).iter().filter(|fate| !fate.kept) {
+        metadata.drop_part(fate.part);
+    }
+    metadata.describe(header.width, header.height);
+    let header = &Header { color: kept, metadata, ..header.clone() };
     let mut file = Output { file: BufWriter::with_capacity(1 << 20, file), failure: None };
     let encoded = match format {
-        Format::Png => encode_png(header, rows, &mut file),
-        Format::Tiff => encode_tiff(header, rows, &mut file),
-        Format::Jpeg => encode_jpeg(header, rows, &mut file),
-        Format::WebP | Format::Bmp => encode_whole(format, header, rows, &mut file),
+        Format::Png => encoders::png(header, rows, &mut file),
+        Format::Tiff => encoders::tiff(header, rows, &mut file),
+        Format::Jpeg => encoders::jpeg(header, rows, &mut file),
+        Format::WebP => encoders::webp(header, rows, &mut file),
+        Format::Bmp => encoders::bmp(header, rows, &mut file),
+        Format::Gif | Format::Qoi | Format::Pnm => {
+            Err(io::Error::other("this format is only read"))
+        }
     };
     let flushed = encoded.and_then(|()| file.flush());
     match file.failure {
         Some(failure) => Err(failure),
         None => flushed,
     }
-}
-
-fn encode_png(header: &Header, mut rows: Rows, file: &mut Output) -> io::Result<()> {
-    let mut info = png::Info::with_size(header.width, header.height);
-    let (color_type, bit_depth) = match header.color {
-        ColorType::L8 => (png::ColorType::Grayscale, png::BitDepth::Eight),
-        ColorType::La8 => (png::ColorType::GrayscaleAlpha, png::BitDepth::Eight),
-        ColorType::Rgb8 => (png::ColorType::Rgb, png::BitDepth::Eight),
-        ColorType::Rgba8 => (png::ColorType::Rgba, png::BitDepth::Eight),
-        ColorType::L16 => (png::ColorType::Grayscale, png::BitDepth::Sixteen),
-        ColorType::La16 => (png::ColorType::GrayscaleAlpha, png::BitDepth::Sixteen),
-        ColorType::Rgb16 => (png::ColorType::Rgb, png::BitDepth::Sixteen),
-        _ => (png::ColorType::Rgba, png::BitDepth::Sixteen),
-    };
-    info.color_type = color_type;
-    info.bit_depth = bit_depth;
-    info.icc_profile = header.metadata.icc.as_deref().map(Into::into);
-    info.exif_metadata = header.metadata.exif.as_deref().map(Into::into);
-    let mut writer = png::Encoder::with_info(file, info)?.write_header()?;
-    let mut stream = writer.stream_writer()?;
-    let mut swapped = Vec::new();
-    for _ in 0..header.height {
-        let row = rows.next()?;
-        if bit_depth == png::BitDepth::Eight {
-            stream.write_all(row)?;
-        } else {
-            swapped.clear();
-            swapped.extend(samples(row).flat_map(u16::to_be_bytes));
-            stream.write_all(&swapped)?;
-        }
-    }
-    stream.finish()?;
-    Ok(writer.finish()?)
-}
-
-/// The 16-bit samples of a row.
-fn samples(row: &[u8]) -> impl Iterator<Item = u16> {
-    row.chunks_exact(2).map(|pair| u16::from_ne_bytes([pair[0], pair[1]]))
-}
-
-fn encode_tiff(header: &Header, rows: Rows, file: &mut Output) -> io::Result<()> {
-    let bytes = header.row_bytes() as u64 * u64::from(header.height);
-    // Classic TIFF counts offsets in 32 bits.
-    let big = bytes > u64::from(u32::MAX) - (64 << 20);
-    let encoded = if big {
-        TiffEncoder::new_big(file).and_then(|encoder| tiff_of(encoder, header, rows))
-    } else {
-        TiffEncoder::new(file).and_then(|encoder| tiff_of(encoder, header, rows))
-    };
-    encoded.map_err(|error| match error {
-        tiff::TiffError::IoError(error) => error,
-        other => io::Error::other(other),
-    })
-}
-
-fn tiff_of<K: TiffKind>(
-    encoder: TiffEncoder<&mut Output, K>,
-    header: &Header,
-    rows: Rows,
-) -> tiff::TiffResult<()> {
-    let eight = |row: &[u8]| row.to_vec();
-    let sixteen = |row: &[u8]| samples(row).collect();
-    match header.color {
-        ColorType::L8 => tiff_strips::<colortype::Gray8, K>(encoder, header, rows, eight),
-        ColorType::Rgb8 | ColorType::Rgba8 => {
-            tiff_strips::<colortype::RGB8, K>(encoder, header, rows, eight)
-        }
-        ColorType::L16 => tiff_strips::<colortype::Gray16, K>(encoder, header, rows, sixteen),
-        _ => tiff_strips::<colortype::RGB16, K>(encoder, header, rows, sixteen),
-    }
-}
-
-fn tiff_strips<C: colortype::ColorType, K: TiffKind>(
-    mut encoder: TiffEncoder<&mut Output, K>,
-    header: &Header,
-    mut rows: Rows,
-    samples_of: impl Fn(&[u8]) -> Vec<C::Inner>,
-) -> tiff::TiffResult<()>
-where
-    [C::Inner]: tiff::encoder::TiffValue,
-{
-    let tags = TiffTags::of_exif(header.metadata.exif.as_deref().unwrap_or_default());
-    let pointers = tags.write_parts(&mut encoder)?;
-    let mut picture = encoder.new_image::<C>(header.width, header.height)?;
-    if header.color.has_alpha() {
-        picture.extra_samples(&[ExtraSamples::UnassociatedAlpha])?;
-    }
-    tags.write_main(picture.encoder())?;
-    for (tag, offset) in pointers {
-        picture.encoder().write_tag(tag, offset)?;
-    }
-    if let Some(icc) = &header.metadata.icc {
-        picture.encoder().write_tag(Tag::IccProfile, icc.as_slice())?;
-    }
-    let row_samples = header.width as usize * usize::from(header.color.channel_count());
-    let rows_per_strip = (1_000_000 / header.row_bytes()).clamp(1, header.height as usize);
-    picture.rows_per_strip(rows_per_strip as u32)?;
-    let mut strip = Vec::with_capacity(rows_per_strip * row_samples);
-    for _ in 0..header.height {
-        strip.extend(samples_of(rows.next()?));
-        if strip.len() as u64 == picture.next_strip_sample_count() {
-            picture.write_strip(&strip)?;
-            strip.clear();
-        }
-    }
-    picture.finish()
-}
-
-/// A JPEG encoder asks for rows and cannot be told of a failure, so the first
-/// one is kept and white rows follow it.
-struct JpegRows<'a> {
-    header: &'a Header,
-    color: JpegColorType,
-    state: RefCell<JpegState>,
-}
-
-struct JpegState {
-    rows: Rows,
-    /// Rows taken so far; the encoder asks for the last one several times.
-    taken: u32,
-    row: Vec<u8>,
-    failure: Option<io::Error>,
-}
-
-impl jpeg_encoder::ImageBuffer for &JpegRows<'_> {
-    fn get_jpeg_color_type(&self) -> JpegColorType {
-        self.color
-    }
-
-    fn width(&self) -> u16 {
-        self.header.width as u16
-    }
-
-    fn height(&self) -> u16 {
-        self.header.height as u16
-    }
-
-    fn fill_buffers(&self, y: u16, planes: &mut [Vec<u8>; 4]) {
-        let state = &mut *self.state.borrow_mut();
-        while state.taken <= u32::from(y) {
-            state.taken += 1;
-            match state.rows.next() {
-                Ok(row) => state.row = row.to_vec(),
-                Err(error) => {
-                    state.failure.get_or_insert(error);
-                    state.row.fill(255);
-                }
-            }
-        }
-        match self.color {
-            JpegColorType::Luma => planes[0].extend_from_slice(&state.row),
-            _ => {
-                for pixel in state.row.chunks_exact(3) {
-                    let (y, cb, cr) = rgb_to_ycbcr(pixel[0], pixel[1], pixel[2]);
-                    planes[0].push(y);
-                    planes[1].push(cb);
-                    planes[2].push(cr);
-                }
-            }
-        }
-    }
-}
-
-fn encode_jpeg(header: &Header, rows: Rows, file: &mut Output) -> io::Result<()> {
-    let failed = |error: jpeg_encoder::EncodingError| match error {
-        jpeg_encoder::EncodingError::IoError(error) => error,
-        other => io::Error::other(other),
-    };
-    let color = if header.color.has_color() { JpegColorType::Ycbcr } else { JpegColorType::Luma };
-    let source = JpegRows {
-        header,
-        color,
-        state: RefCell::new(JpegState {
-            row: vec![255; header.row_bytes()],
-            rows,
-            taken: 0,
-            failure: None,
-        }),
-    };
-    let mut encoder = jpeg_encoder::Encoder::new(file, JPEG_QUALITY);
-    encoder.set_sampling_factor(SamplingFactor::F_1_1);
-    if let Some(icc) = &header.metadata.icc {
-        encoder.add_icc_profile(icc).map_err(failed)?;
-    }
-    if let Some(exif) = header.metadata.exif.as_ref().filter(|exif| exif.len() <= MAX_JPEG_EXIF) {
-        encoder.add_exif_metadata(exif).map_err(failed)?;
-    }
-    encoder.encode_image(&source).map_err(failed)?;
-    match source.state.into_inner().failure {
-        Some(error) => Err(error),
-        None => Ok(()),
-    }
-}
-
-fn encode_whole(
-    format: Format,
-    header: &Header,
-    mut rows: Rows,
-    file: &mut Output,
-) -> io::Result<()> {
-    let size = header.row_bytes() * header.height as usize;
-    let mut pixels = Vec::new();
-    pixels.try_reserve_exact(size).map_err(io::Error::other)?;
-    for _ in 0..header.height {
-        pixels.extend_from_slice(rows.next()?);
-    }
-    let Header { width, height, .. } = *header;
-    let kept = ExtendedColorType::from(header.color);
-    let encoded = if format == Format::WebP {
-        let mut encoder = image::codecs::webp::WebPEncoder::new_lossless(&mut *file);
-        let Metadata { icc, exif } = header.metadata.clone();
-        // Lossless WebP takes both: neither can be refused.
-        icc.map(|icc| encoder.set_icc_profile(icc));
-        exif.map(|exif| encoder.set_exif_metadata(exif));
-        encoder.write_image(&pixels, width, height, kept)
-    } else {
-        image::codecs::bmp::BmpEncoder::new(&mut *file).encode(&pixels, width, height, kept)
-    };
-    encoded.map_err(|error| match error {
-        image::ImageError::IoError(error) => error,
-        other => io::Error::other(other),
-    })
 }

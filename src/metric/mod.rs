@@ -5,6 +5,8 @@
 
 use image::{GrayImage, RgbImage};
 
+pub mod colour;
+
 /// PSNR in decibels and SSIM of one picture, or means of several.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Score {

@@ -1,4 +1,4 @@
-//! What a file says about its pixels: colour profile and EXIF.
+//! What a file says about its pixels: colour profile, EXIF, XMP and IPTC.
 //!
 //! EXIF is kept as the bytes of its block (a small TIFF structure), which
 //! JPEG, PNG and WebP store as they are. TIFF has no such block: its tags stand
@@ -11,13 +11,20 @@ use std::{
     path::Path,
 };
 
-use image::{ColorType, metadata::Orientation};
+use image::{ColorType, ImageDecoder, metadata::Orientation};
+use serde::Serialize;
 use tiff::{
     Directory, TiffResult,
     decoder::Decoder,
     encoder::{DirectoryEncoder, TiffEncoder, TiffKind},
     tags::{Tag, Type, ValueBuffer},
 };
+
+mod exif;
+pub(crate) mod iptc;
+mod xmp;
+
+use xmp::Change;
 
 /// Kept from the source and written to the result.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +33,44 @@ pub struct Metadata {
     pub icc: Option<Vec<u8>>,
     /// EXIF block, without the `Exif\0\0` that JPEG puts before it.
     pub exif: Option<Vec<u8>>,
+    /// XMP packet.
+    pub xmp: Option<Vec<u8>>,
+    /// IPTC-IIM, a bare chain of data sets.
+    pub iptc: Option<Vec<u8>>,
+}
+
+/// Where TIFF holds XMP and IPTC.
+pub(super) const XMP_TAG: Tag = Tag::Unknown(700);
+pub(super) const IPTC_TAG: Tag = Tag::Unknown(33_723);
+
+/// A part of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Part {
+    /// The ICC profile.
+    #[serde(rename = "colour profile")]
+    Profile,
+    /// The EXIF block.
+    #[serde(rename = "EXIF")]
+    Exif,
+    /// The XMP packet.
+    #[serde(rename = "XMP")]
+    Xmp,
+    /// The IPTC chain.
+    #[serde(rename = "IPTC")]
+    Iptc,
+}
+
+impl Part {
+    /// Its usual name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Profile => "colour profile",
+            Self::Exif => "EXIF",
+            Self::Xmp => "XMP",
+            Self::Iptc => "IPTC",
+        }
+    }
 }
 
 /// Tags of the main directory that speak of the photo, not of the file's
@@ -66,39 +111,68 @@ impl Metadata {
     }
 
     /// The orientation that the EXIF block states; it is reset there, since other programs would
-    /// turn upright pixels again. A thumbnail that would need turning too is cut off.
+    /// turn upright pixels again. A thumbnail is cut off: it would show another picture than the file.
     pub(super) fn take_orientation(&mut self) -> Option<Orientation> {
         let exif = self.exif.as_mut()?;
         if exif.starts_with(EXIF_PREFIX) {
             // Some writers keep in PNG and WebP what only JPEG puts before the block.
             exif.drain(..EXIF_PREFIX.len());
         }
-        let orientation = Orientation::remove_from_exif_chunk(exif)?;
-        if orientation != Orientation::NoTransforms {
-            cut_off_thumbnail(exif);
+        exif::cut_off_thumbnail(exif);
+        Orientation::remove_from_exif_chunk(exif)
+    }
+
+    /// States the size of the pixels where a size is stated, and that they are upright.
+    pub(super) fn describe(&mut self, width: u32, height: u32) {
+        if let Some(block) = &mut self.exif {
+            exif::set_size(block, width, height);
         }
-        Some(orientation)
+        if let Some(packet) = &mut self.xmp {
+            let change = Change { size: Some((width, height)), ..Change::default() };
+            if let Some(changed) = xmp::changed(packet, change) {
+                *packet = changed;
+            }
+        }
+    }
+
+    /// Takes out where the photo was made.
+    pub fn remove_location(&mut self) {
+        if let Some(block) = &mut self.exif {
+            exif::remove_location(block);
+        }
+        // In what is no XML nobody knows where to look.
+        let change = Change { removes_location: true, ..Change::default() };
+        self.xmp = self.xmp.take().and_then(|packet| xmp::changed(&packet, change));
+        self.iptc = self.iptc.take().map(|chain| iptc::without_location(&chain));
+    }
+
+    /// Leaves a part out.
+    pub(super) fn drop_part(&mut self, part: Part) {
+        match part {
+            Part::Profile => self.icc = None,
+            Part::Exif => self.exif = None,
+            Part::Xmp => self.xmp = None,
+            Part::Iptc => self.iptc = None,
+        }
+    }
+
+    /// What a decoder found; a broken part is no reason to refuse the pixels.
+    pub(super) fn of(decoder: &mut impl ImageDecoder) -> Self {
+        Self {
+            icc: decoder.icc_profile().ok().flatten(),
+            exif: decoder.exif_metadata().ok().flatten(),
+            xmp: decoder.xmp_metadata().ok().flatten(),
+            iptc: decoder
+                .iptc_metadata()
+                .ok()
+                .flatten()
+                .and_then(|stored| iptc::unwrapped(&stored)),
+        }
     }
 }
 
 /// Stands before an EXIF block in JPEG.
 const EXIF_PREFIX: &[u8] = b"Exif\0\0";
-
-/// Ends the chain of directories after the first: the second is that of the thumbnail.
-fn cut_off_thumbnail(exif: &mut [u8]) {
-    let little = exif.starts_with(b"II");
-    let number = |bytes: &[u8]| {
-        let join = |value: usize, byte: &u8| value << 8 | usize::from(*byte);
-        if little { bytes.iter().rev().fold(0, join) } else { bytes.iter().fold(0, join) }
-    };
-    let first = exif.get(4..8).map(number);
-    let count = first.and_then(|first| exif.get(first..first.checked_add(2)?)).map(number);
-    if let (Some(first), Some(count)) = (first, count)
-        && let Some(next) = exif.get_mut(first + 2 + 12 * count..first + 6 + 12 * count)
-    {
-        next.fill(0);
-    }
-}
 
 /// Reads the profile of a TIFF file.
 ///
@@ -109,6 +183,21 @@ pub fn icc_of_tiff(path: &Path) -> TiffResult<Option<Vec<u8>>> {
     let mut value = ValueBuffer::empty(Type::BYTE);
     let icc = decoder.image_ifd().find_tag_buf(Tag::IccProfile, &mut value)?;
     Ok(icc.map(|_| value.as_bytes().to_vec()))
+}
+
+/// Reads the XMP and the IPTC of a TIFF file.
+///
+/// # Errors
+/// Whatever the TIFF reader finds wrong with the directory.
+pub fn words_of_tiff(path: &Path) -> TiffResult<[Option<Vec<u8>>; 2]> {
+    let mut decoder = Decoder::new(BufReader::new(File::open(path)?))?;
+    let mut bytes_of = |tag| {
+        let mut value = ValueBuffer::empty(Type::BYTE);
+        let found = decoder.image_ifd().find_tag_buf(tag, &mut value)?;
+        TiffResult::Ok(found.map(|_| value.as_bytes().to_vec()))
+    };
+    let (xmp, stored) = (bytes_of(XMP_TAG)?, bytes_of(IPTC_TAG)?);
+    Ok([xmp, stored.and_then(|stored| iptc::unwrapped(&stored))])
 }
 
 /// Whether the colours of a TIFF file are stored multiplied by their alpha.
@@ -191,18 +280,18 @@ impl TiffTags {
     #[must_use]
     pub fn of_exif(block: &[u8]) -> Self {
         let mut tags = Self::default();
-        let Ok(exif) = exif::Reader::new().read_raw(block.to_vec()) else {
+        let Ok(exif) = ::exif::Reader::new().read_raw(block.to_vec()) else {
             return tags;
         };
-        for field in exif.fields().filter(|field| field.ifd_num == exif::In::PRIMARY) {
+        for field in exif.fields().filter(|field| field.ifd_num == ::exif::In::PRIMARY) {
             let tag = Tag::from_u16_exhaustive(field.tag.number());
             let Some((kind, bytes)) = native_bytes(&field.value) else {
                 continue;
             };
             match field.tag.context() {
-                exif::Context::Tiff if DESCRIPTIVE.contains(&tag) => &mut tags.main,
-                exif::Context::Exif => &mut tags.exif,
-                exif::Context::Gps => &mut tags.gps,
+                ::exif::Context::Tiff if DESCRIPTIVE.contains(&tag) => &mut tags.main,
+                ::exif::Context::Exif => &mut tags.exif,
+                ::exif::Context::Gps => &mut tags.gps,
                 _ => continue,
             }
             .push((tag, kind, bytes));
@@ -256,8 +345,8 @@ fn write_tags<W: Write + Seek, K: TiffKind>(
 }
 
 /// A value in the byte order of this machine, as the TIFF encoder wants it.
-fn native_bytes(value: &exif::Value) -> Option<(Type, Vec<u8>)> {
-    use exif::Value;
+fn native_bytes(value: &::exif::Value) -> Option<(Type, Vec<u8>)> {
+    use ::exif::Value;
     Some(match value {
         Value::Byte(bytes) => (Type::BYTE, bytes.clone()),
         Value::Ascii(lines) => {
