@@ -470,9 +470,11 @@ fn a_size_is_chosen_what_happens_is_told_and_the_receipt_can_be_kept() {
     wait_for(&mut harness, "600 × 400 in");
     assert!(shows(&harness, "Colours off by ") && shows(&harness, "dB from the photo"));
 
-    click(&mut harness, "Copy as command");
-    wait_for(&mut harness, "the command is in the clipboard");
-    click(&mut harness, "Save");
+    // Far down in the panel.
+    harness.get_by_role_and_label(Role::Button, "Copy as command").click_accesskit();
+    harness.step();
+    wait_for(&mut harness, "command is in the clipboard");
+    press(&mut harness, Modifiers::COMMAND, Key::S);
     wait_for(&mut harness, "Saved ");
     let receipt = folder.path().join("beach-600w.png.json");
     step_until(&mut harness, "the receipt is there", |_| receipt.exists());
