@@ -61,14 +61,14 @@ pub enum Task {
     Measure {
         /// Of the run.
         options: TrainOptions,
-        /// As [`Chosen::by_name`] takes it.
+        /// As [`Chosen::by_name`](crate::device::Chosen::by_name) takes it.
         device: String,
     },
     /// Try rising learning rates.
     FindRate {
         /// Of the run.
         options: TrainOptions,
-        /// As [`Chosen::by_name`] takes it.
+        /// As [`Chosen::by_name`](crate::device::Chosen::by_name) takes it.
         device: String,
     },
     /// Begin a run and stay with it.
@@ -79,7 +79,7 @@ pub enum Task {
         name: String,
         /// They say which photos, too.
         options: TrainOptions,
-        /// As [`Chosen::by_name`] takes it.
+        /// As [`Chosen::by_name`](crate::device::Chosen::by_name) takes it.
         device: String,
         /// For pausing and stopping.
         control: Control,
@@ -88,7 +88,7 @@ pub enum Task {
     Resume {
         /// Of the run.
         folder: PathBuf,
-        /// As [`Chosen::by_name`] takes it.
+        /// As [`Chosen::by_name`](crate::device::Chosen::by_name) takes it.
         device: String,
         /// For pausing and stopping.
         control: Control,

@@ -132,11 +132,10 @@ impl Frame {
         let y = if plot.log.0 {
             (y.0 / 1.05, y.1 * 1.05)
         } else {
-            let margin = (0.06 * (y.1 - y.0)).max(0.02 * y.1.abs()).max(1e-9);
-            (
-                y.0 - margin.min(0.5 * (y.1 - y.0).max(0.1)),
-                y.1 + margin.min(0.5 * (y.1 - y.0).max(0.1)),
-            )
+            // Some air, also around a level line; but nothing below 0 that is not there.
+            let air = (0.06 * (y.1 - y.0)).max((0.02 * y.1.abs()).min(0.05)).max(1e-9);
+            let least = if y.0 >= 0.0 { 0.0 } else { f64::NEG_INFINITY };
+            ((y.0 - air).max(least), y.1 + air)
         };
         let x = if x.1 > x.0 { x } else { (x.0, x.0 + 1.0) };
         Some(Self { area, x, y, log: plot.log })
