@@ -144,9 +144,10 @@ impl Picture {
     /// The ending for a result of this picture: that of its file, unless that names another format
     /// than the content or none.
     fn ending(&self, source: &Path) -> OsString {
-        match (source.extension(), Format::of_path(source)) {
-            (Some(extension), Some(format)) if format == self.format => extension.to_owned(),
-            _ => self.format.extension().into(),
+        let written = self.format.for_results();
+        match (source.extension(), Format::named(source)) {
+            (Some(extension), Some(format)) if format == written => extension.to_owned(),
+            _ => written.extension().into(),
         }
     }
 
@@ -157,7 +158,7 @@ impl Picture {
         let ending = match (&self.source, self.format) {
             (_, Format::Jpeg) if kept => Format::Png.extension().into(),
             (Some(source), _) => self.ending(source),
-            (None, format) => format.extension().into(),
+            (None, format) => format.for_results().extension().into(),
         };
         let mut name = target.as_os_str().to_owned();
         name.push(".");
@@ -186,7 +187,7 @@ impl Picture {
 /// A file's name without its ending; one that names no format belongs to the name.
 #[must_use]
 pub fn stem(file: &Path) -> OsString {
-    let stem = if Format::of_path(file).is_some() { file.file_stem() } else { file.file_name() };
+    let stem = if Format::named(file).is_some() { file.file_stem() } else { file.file_name() };
     stem.unwrap_or_default().to_owned()
 }
 

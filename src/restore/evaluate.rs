@@ -175,7 +175,7 @@ fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>> {
     })?;
     let mut files: Vec<PathBuf> = entries
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|path| path.is_file() && Format::of_path(path).is_some())
+        .filter(|path| path.is_file() && Format::named(path).is_some())
         .collect();
     files.sort();
     if files.is_empty() {

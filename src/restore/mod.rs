@@ -95,11 +95,18 @@ pub trait Monitor {
     /// To end the job, for example when the disk is full.
     fn patch(&mut self, patch: Patch) -> Result<()>;
 
-    /// The pixels of an area of the result, if they were made before and kept: its tile is left
-    /// out then. They come back through [`Self::patch`] like any others.
-    fn kept(&mut self, area: Rect) -> Option<DynamicImage> {
+    /// What a network answered for an area of the result, if it was asked before and the answer was
+    /// kept: red, green and blue, each row by row, as [`Self::keep`] got them. Its tile is left
+    /// out then.
+    fn kept(&mut self, area: Rect) -> Option<Vec<f32>> {
         let _ = area;
         None
+    }
+
+    /// An answer as the network gave it, which may be kept: three planes of whole multiples of
+    /// 1/65535.
+    fn keep(&mut self, area: Rect, planes: &[f32]) {
+        let _ = (area, planes);
     }
 
     /// Which of the waiting areas of the source to do next; they are in

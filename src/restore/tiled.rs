@@ -15,7 +15,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use image::{DynamicImage, GrayImage};
 
 use super::{
-    Monitor, Patch, Progress,
+    Monitor, Progress,
     plan::{self, Tile},
 };
 use crate::{
@@ -219,16 +219,19 @@ pub fn run(
             let cores: Vec<Rect> = waiting.iter().map(|tile| tile.core).collect();
             let tile = waiting.remove(monitor.next(&cores).min(waiting.len() - 1));
             let area = runner.in_result(tile.core);
-            if let Some(pixels) = monitor.kept(area) {
-                monitor.patch(Patch { area, pixels })?;
+            if let Some(planes) = monitor.kept(area) {
+                finished(Area { area, planes }, monitor)?;
                 pace.skip(area.area());
                 continue;
             }
-            for area in runner.tile(tile, monitor)? {
+            for mut area in runner.tile(tile, monitor)? {
                 if area.area.area() == 0 {
                     continue; // A tile can be less than a pixel of a much smaller result.
                 }
                 let pixels = area.area.area();
+                // What is kept has 16 bits, and the result must not depend on whether it was.
+                area.planes.iter_mut().for_each(|value| *value = in_sixteen_bits(*value));
+                monitor.keep(area.area, &area.planes);
                 finished(area, monitor)?;
                 pace.advance(pixels);
             }
@@ -236,6 +239,11 @@ pub fn run(
     }
     runner.engine.device.memory_cleanup();
     monitor.progress(pace.progress())
+}
+
+/// The nearest multiple of 1/65535, from 0 to 1.
+fn in_sixteen_bits(value: f32) -> f32 {
+    (value.clamp(0.0, 1.0) * 65_535.0).round() / 65_535.0
 }
 
 /// Measures the speed without the first tile, which compiles kernels.

@@ -246,6 +246,17 @@ impl Monitor for Stage<'_> {
         self.monitor.patch(patch)
     }
 
+    // Of the last pass only: areas of the first are in other pixels.
+    fn kept(&mut self, area: Rect) -> Option<Vec<f32>> {
+        if self.to < 1.0 { None } else { self.monitor.kept(area) }
+    }
+
+    fn keep(&mut self, area: Rect, planes: &[f32]) {
+        if self.to >= 1.0 {
+            self.monitor.keep(area, planes);
+        }
+    }
+
     fn next(&mut self, waiting: &[Rect]) -> usize {
         let scale = self.scale;
         let in_photo = |area: &Rect| Rect {

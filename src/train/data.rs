@@ -181,7 +181,7 @@ fn gather(place: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
         }
         if is_folder {
             gather(&path, files)?;
-        } else if Format::of_path(&path).is_some() {
+        } else if Format::named(&path).is_some() {
             files.push(path);
         }
     }

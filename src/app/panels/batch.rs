@@ -253,7 +253,9 @@ fn arrow_ui(ui: &mut Ui, help: &str, up: bool, enabled: bool) -> bool {
 
 fn doing(operation: &Operation) -> String {
     match operation {
-        Operation::Upscale { model, .. } => format!("{} by {model}", operation.done()),
+        Operation::Upscale { model, .. } => {
+            format!("{} by {model}", operation.done().replace('x', "×"))
+        }
         Operation::Mend { .. } => "fill marks".to_owned(),
         Operation::Clean { model, .. } => format!("clean by {model}"),
         Operation::Colour { model, .. } => format!("colourise by {model}"),

@@ -95,7 +95,7 @@ pub fn find(places: &[PathBuf], recursive: bool, output: &Path) -> Result<Findin
                 Err(error) if error.loop_ancestor().is_some() => {}
                 Err(error) => findings.unread.push(unread(error, place)),
                 Ok(entry) if entry.file_type().is_dir() || is_mask(entry.path()) => {}
-                Ok(entry) if Format::of_path(entry.path()).is_none() => {
+                Ok(entry) if Format::named(entry.path()).is_none() => {
                     let ending = entry.path().extension().map(OsStr::to_string_lossy);
                     let ending = ending.map_or_else(|| "none".into(), |text| format!(".{text}"));
                     *findings.others.entry(ending.to_lowercase()).or_default() += 1;

@@ -1,7 +1,8 @@
 //! The finished tiles of the picture in work, so that they need not be made again after a crash.
 //!
 //! A file of a line that says what they belong to, and then for each tile: left, top, width,
-//! height and a CRC-32 of the pixels as 32-bit numbers, and the pixels as they are in memory.
+//! height and a CRC-32 of what follows as 32-bit numbers; then red, green and blue as the network
+//! gave them, plane by plane, in 16 bits each.
 
 use std::{
     collections::HashMap,
@@ -10,17 +11,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use image::{ColorType, DynamicImage, ImageBuffer};
 use serde::Serialize;
 
 use crate::{
     error::{Error, Result},
     rect::Rect,
-    restore::{Patch, Start},
+    restore::Start,
 };
 
 /// Bytes before the pixels of a tile.
 const HEAD: usize = 20;
+
+/// Bytes of a pixel.
+const BYTES: u64 = 6;
 
 /// What tiles must have in common to go together.
 #[derive(Serialize)]
@@ -45,7 +48,6 @@ struct Place {
 pub(super) struct KeptTiles {
     path: PathBuf,
     file: File,
-    color: ColorType,
     tiles: HashMap<Rect, Place>,
     end: u64,
 }
@@ -75,7 +77,6 @@ impl KeptTiles {
         let mut kept = Self {
             path: path.to_owned(),
             file: file.map_err(write)?,
-            color: start.color,
             tiles: HashMap::new(),
             end: 0,
         };
@@ -104,11 +105,10 @@ impl KeptTiles {
         while self.end + HEAD as u64 <= length {
             reader.read_exact(&mut head)?;
             let (area, checksum) = parsed(&head);
-            let bytes = self.color.bytes_per_pixel();
             let inside = area.x.checked_add(area.width).is_some_and(|right| right <= whole.width)
                 && area.y.checked_add(area.height).is_some_and(|end| end <= whole.height);
             let at = self.end + HEAD as u64;
-            let next = at + area.area() * u64::from(bytes);
+            let next = at + area.area() * BYTES;
             if !inside || area.area() == 0 || next > length {
                 break;
             }
@@ -119,10 +119,10 @@ impl KeptTiles {
         Ok(())
     }
 
-    /// The pixels of an area, if they are there and sound.
-    pub fn get(&mut self, area: Rect) -> Option<DynamicImage> {
+    /// The planes of an area, if they are there and sound.
+    pub fn get(&mut self, area: Rect) -> Option<Vec<f32>> {
         let place = *self.tiles.get(&area)?;
-        let mut bytes = vec![0; area.area() as usize * usize::from(self.color.bytes_per_pixel())];
+        let mut bytes = vec![0; (area.area() * BYTES) as usize];
         let read = self.file.seek(SeekFrom::Start(place.at));
         let read = read.and_then(|_| self.file.read_exact(&mut bytes));
         let sound = read.is_ok() && crc32fast::hash(&bytes) == place.checksum;
@@ -131,17 +131,16 @@ impl KeptTiles {
             self.tiles.remove(&area);
             return None;
         }
-        picture(self.color, area.width, area.height, bytes)
+        let value = |pair: &[u8]| f32::from(u16::from_le_bytes([pair[0], pair[1]])) / 65_535.0;
+        Some(bytes.chunks_exact(2).map(value).collect())
     }
 
-    /// Keeps a tile, unless it came from here.
-    pub fn add(&mut self, patch: &Patch) {
-        if self.tiles.contains_key(&patch.area) {
-            return;
-        }
-        let pixels = patch.pixels.as_bytes();
+    /// Keeps what [`crate::restore::Monitor::keep`] gets.
+    pub fn add(&mut self, area: Rect, planes: &[f32]) {
+        let value = |value: &f32| ((value * 65_535.0).round() as u16).to_le_bytes();
+        let pixels: &[u8] = &planes.iter().flat_map(value).collect::<Vec<u8>>();
+        let Rect { x, y, width, height } = area;
         let checksum = crc32fast::hash(pixels);
-        let Rect { x, y, width, height } = patch.area;
         let head: Vec<u8> =
             [x, y, width, height, checksum].into_iter().flat_map(u32::to_le_bytes).collect();
         let written = self.file.seek(SeekFrom::Start(self.end));
@@ -149,7 +148,7 @@ impl KeptTiles {
         match written {
             Ok(()) => {
                 let at = self.end + HEAD as u64;
-                self.tiles.insert(patch.area, Place { at, checksum });
+                self.tiles.insert(area, Place { at, checksum });
                 self.end = at + pixels.len() as u64;
             }
             // The picture itself may still fit.
@@ -167,67 +166,41 @@ fn parsed(head: &[u8; HEAD]) -> (Rect, u32) {
     (area, number(4))
 }
 
-/// Pixels from their bytes.
-fn picture(color: ColorType, width: u32, height: u32, bytes: Vec<u8>) -> Option<DynamicImage> {
-    fn of<P: image::Pixel>(
-        width: u32,
-        height: u32,
-        samples: Vec<P::Subpixel>,
-    ) -> Option<DynamicImage>
-    where
-        DynamicImage: From<ImageBuffer<P, Vec<P::Subpixel>>>,
-    {
-        ImageBuffer::<P, _>::from_raw(width, height, samples).map(DynamicImage::from)
-    }
-    let wide = |bytes: Vec<u8>| -> Vec<u16> {
-        bytes.chunks_exact(2).map(|pair| u16::from_ne_bytes([pair[0], pair[1]])).collect()
-    };
-    match color {
-        ColorType::L8 => of::<image::Luma<u8>>(width, height, bytes),
-        ColorType::La8 => of::<image::LumaA<u8>>(width, height, bytes),
-        ColorType::Rgb8 => of::<image::Rgb<u8>>(width, height, bytes),
-        ColorType::Rgba8 => of::<image::Rgba<u8>>(width, height, bytes),
-        ColorType::L16 => of::<image::Luma<u16>>(width, height, wide(bytes)),
-        ColorType::La16 => of::<image::LumaA<u16>>(width, height, wide(bytes)),
-        ColorType::Rgb16 => of::<image::Rgb<u16>>(width, height, wide(bytes)),
-        ColorType::Rgba16 => of::<image::Rgba<u16>>(width, height, wide(bytes)),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn start(color: ColorType) -> Start {
+    fn start() -> Start {
+        let color = image::ColorType::Rgb8;
         Start { size: (40, 30), color, device: "CPU".to_owned(), tiles: 4 }
     }
 
-    fn patch(color: ColorType, x: u32, y: u32) -> Patch {
+    fn tile(x: u32, y: u32) -> (Rect, Vec<f32>) {
         let area = Rect { x, y, width: 20, height: 15 };
-        let count = area.area() as usize * usize::from(color.bytes_per_pixel());
-        let bytes = (0..count).map(|i| (i as u32 * 7 + x * 3 + y) as u8).collect();
-        Patch { area, pixels: picture(color, 20, 15, bytes).unwrap() }
+        let value = |i: u32| ((i * 7919 + x * 300 + y) % 65_536) as f32 / 65_535.0;
+        (area, (0..3 * 20 * 15).map(value).collect())
+    }
+
+    fn add(kept: &mut KeptTiles, (x, y): (u32, u32)) {
+        let (area, planes) = tile(x, y);
+        kept.add(area, &planes);
     }
 
     const PLACES: [(u32, u32); 4] = [(0, 0), (20, 0), (0, 15), (20, 15)];
 
     #[test]
-    fn tiles_of_every_kind_of_pixel_come_back() {
-        use ColorType::{L8, L16, La8, La16, Rgb8, Rgb16, Rgba8, Rgba16};
+    fn tiles_come_back_to_the_bit() {
         let folder = tempfile::tempdir().unwrap();
-        for color in [L8, La8, Rgb8, Rgba8, L16, La16, Rgb16, Rgba16] {
-            let path = folder.path().join(format!("{color:?}"));
-            let open = || KeptTiles::open(&path, "recipe", "content", &start(color)).unwrap();
-            let mut kept = open();
-            PLACES.iter().for_each(|(x, y)| kept.add(&patch(color, *x, *y)));
-            drop(kept);
-            let mut kept = open();
-            assert_eq!(kept.tiles.len(), 4);
-            for (x, y) in PLACES {
-                let expected = patch(color, x, y);
-                assert_eq!(kept.get(expected.area), Some(expected.pixels), "{color:?}");
-            }
+        let path = folder.path().join("tiles");
+        let open = || KeptTiles::open(&path, "recipe", "content", &start()).unwrap();
+        let mut kept = open();
+        PLACES.iter().for_each(|place| add(&mut kept, *place));
+        drop(kept);
+        let mut kept = open();
+        assert_eq!(kept.tiles.len(), 4);
+        for (x, y) in PLACES {
+            let (area, planes) = tile(x, y);
+            assert_eq!(kept.get(area), Some(planes));
         }
     }
 
@@ -235,25 +208,23 @@ mod tests {
     fn a_file_that_was_cut_off_anywhere_loses_its_last_tile_at_most() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tiles");
-        let color = ColorType::Rgb8;
-        let open = || KeptTiles::open(&path, "recipe", "content", &start(color)).unwrap();
+        let open = || KeptTiles::open(&path, "recipe", "content", &start()).unwrap();
         let mut kept = open();
-        PLACES[..3].iter().for_each(|(x, y)| kept.add(&patch(color, *x, *y)));
+        PLACES[..3].iter().for_each(|place| add(&mut kept, *place));
         drop(kept);
         let whole = std::fs::read(&path).unwrap();
-        let tile = HEAD + 20 * 15 * 3;
-        let line = whole.len() - 3 * tile;
+        let length = HEAD + 20 * 15 * BYTES as usize;
+        let line = whole.len() - 3 * length;
         for end in (0..whole.len()).step_by(61).chain([line, line + 1, whole.len()]) {
             File::create(&path).unwrap().write_all(&whole[..end]).unwrap();
             let mut kept = open();
-            let complete = end.saturating_sub(line) / tile;
+            let complete = end.saturating_sub(line) / length;
             assert_eq!(kept.tiles.len(), complete, "cut at {end}");
             // It goes on from there.
-            let last = patch(color, 20, 15);
-            kept.add(&last);
+            add(&mut kept, (20, 15));
             drop(kept);
-            let mut kept = open();
-            assert_eq!((kept.tiles.len(), kept.get(last.area)), (complete + 1, Some(last.pixels)));
+            let (mut kept, (area, planes)) = (open(), tile(20, 15));
+            assert_eq!((kept.tiles.len(), kept.get(area)), (complete + 1, Some(planes)));
         }
     }
 
@@ -261,23 +232,20 @@ mod tests {
     fn tiles_that_were_damaged_or_made_otherwise_are_not_taken() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tiles");
-        let color = ColorType::L8;
-        let first = patch(color, 0, 0);
-        KeptTiles::open(&path, "recipe", "content", &start(color)).unwrap().add(&first);
+        let (area, planes) = tile(0, 0);
+        add(&mut KeptTiles::open(&path, "recipe", "content", &start()).unwrap(), (0, 0));
         let mut bytes = std::fs::read(&path).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         File::create(&path).unwrap().write_all(&bytes).unwrap();
-        let mut kept = KeptTiles::open(&path, "recipe", "content", &start(color)).unwrap();
-        assert_eq!(kept.get(first.area), None);
-        kept.add(&first);
-        assert_eq!(kept.get(first.area), Some(first.pixels), "it is kept again");
+        let mut kept = KeptTiles::open(&path, "recipe", "content", &start()).unwrap();
+        assert_eq!(kept.get(area), None);
+        kept.add(area, &planes);
+        assert_eq!(kept.get(area), Some(planes), "it is kept again");
         for (recipe, content, device) in
             [("other", "content", "CPU"), ("recipe", "other", "CPU"), ("recipe", "content", "GPU")]
         {
-            KeptTiles::open(&path, "recipe", "content", &start(color))
-                .unwrap()
-                .add(&patch(color, 0, 0));
-            let start = Start { device: device.to_owned(), ..start(color) };
+            add(&mut KeptTiles::open(&path, "recipe", "content", &start()).unwrap(), (0, 0));
+            let start = Start { device: device.to_owned(), ..start() };
             assert_eq!(KeptTiles::open(&path, recipe, content, &start).unwrap().tiles.len(), 0);
         }
     }

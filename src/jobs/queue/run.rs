@@ -8,8 +8,6 @@ use std::{
     time::Instant,
 };
 
-use image::DynamicImage;
-
 use super::{
     Done, Job, OnConflict, Watch, hash,
     journal::{Journal, Record},
@@ -179,14 +177,17 @@ impl Monitor for ToFile<'_> {
     }
 
     fn patch(&mut self, patch: Patch) -> Result<()> {
-        if let Some(kept) = &mut self.kept {
-            kept.add(&patch);
-        }
         self.file.push(patch)
     }
 
-    fn kept(&mut self, area: Rect) -> Option<DynamicImage> {
+    fn kept(&mut self, area: Rect) -> Option<Vec<f32>> {
         self.kept.as_mut()?.get(area)
+    }
+
+    fn keep(&mut self, area: Rect, planes: &[f32]) {
+        if let Some(kept) = &mut self.kept {
+            kept.add(area, planes);
+        }
     }
 
     fn note(&mut self, note: &str) {

@@ -60,7 +60,8 @@ pub(super) fn remove_location(block: &mut [u8]) {
         block[gps..entries.end].fill(0);
     }
     // The entries after it move up, and so does what follows the directory.
-    if let Some(entries) = order.entries(block, first) {
+    // In a damaged block the directory may have been among what was blanked.
+    if let Some(entries) = order.entries(block, first).filter(|all| all.contains(&pointer)) {
         let count = (entries.len() / ENTRY - 1) as u16;
         let end = (entries.end + 4).min(block.len());
         block.copy_within(pointer + ENTRY..end, pointer);
