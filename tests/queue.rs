@@ -137,7 +137,10 @@ fn programs_are_told_what_happens() {
     assert_eq!((&last["done"], &last["failed"]), (&3.into(), &1.into()), "{last}");
     let failure = &last["failures"][0];
     assert!(failure["source"].as_str().unwrap().ends_with("bad.jpg"));
-    assert!(failure["reason"].as_str().unwrap().starts_with("this is no picture that is read"), "{failure}");
+    assert!(
+        failure["reason"].as_str().unwrap().starts_with("this is no picture that is read"),
+        "{failure}"
+    );
     let done = events.iter().find(|event| event["event"] == "done").unwrap();
     assert_eq!(done["receipt"]["model"], "fast-4x");
     assert_eq!(done["sha256"].as_str().unwrap().len(), 64);

@@ -48,7 +48,7 @@ impl Tool {
 
 /// What can fill a mask, with a name and an explanation.
 pub const FILLS: [(Fill, &str, &str); 3] = [
-    (Fill::Auto, "Automatic", "The network for marks and scratches, texture for wide holes"),
+    (Fill::Auto, "Automatic", "Uncovers what shines through an even mark; texture for the rest"),
     (Fill::Network, "Network", "Uses what shines through a watermark"),
     (Fill::Texture, "Texture", "Continues what the photo itself is made of; for objects"),
 ];

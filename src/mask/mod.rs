@@ -201,12 +201,19 @@ pub fn feathered(mask: &GrayImage, pixels: f32) -> GrayImage {
 /// marked. The border of the picture does not count.
 #[must_use]
 pub fn depth(mask: &GrayImage) -> f32 {
+    depths(mask).into_iter().fold(0.0, f32::max)
+}
+
+/// How far each pixel of the mask is from its border, in pixels, row by row; 0 outside. The border
+/// of the picture does not count.
+#[must_use]
+pub fn depths(mask: &GrayImage) -> Vec<f32> {
     let clear = inverted(mask);
     if clear.iter().all(|value| *value == 0) {
-        return mask.width().max(mask.height()) as f32;
+        return vec![mask.width().max(mask.height()) as f32; mask.len()];
     }
     let distances = euclidean_squared_distance_transform(&clear);
-    distances.iter().fold(0.0, |most: f64, distance| most.max(*distance)).sqrt() as f32
+    distances.iter().map(|distance| distance.sqrt() as f32).collect()
 }
 
 /// The smallest box around all that is marked.

@@ -37,7 +37,7 @@ struct Shipped {
 }
 
 /// The models in `models/`, whose cards stand beside them.
-const SHIPPED: [Shipped; 4] = [
+const SHIPPED: [Shipped; 5] = [
     Shipped {
         name: "starter",
         job: "true to the pixels, for sharp photos",
@@ -57,6 +57,11 @@ const SHIPPED: [Shipped; 4] = [
         name: "clean",
         job: "takes JPEG artefacts, noise and blur away",
         weights: include_bytes!("../../models/clean.safetensors"),
+    },
+    Shipped {
+        name: "colour",
+        job: "gives grey photos their colours",
+        weights: include_bytes!("../../models/colour.safetensors"),
     },
 ];
 

@@ -16,6 +16,7 @@ use super::{
     repaint::check_mask,
     texture::{self, Hole},
     tiled::{self, Engine, Task},
+    unveil::unveiled,
     upscale::bleed,
 };
 use crate::{
@@ -56,7 +57,13 @@ pub enum Filler<'a> {
         /// Decides what is drawn by lot.
         seed: u64,
     },
-    /// The network for marks, texture for deep holes.
+    /// What shines through an even mark, as it is; texture for the rest.
+    Unveil {
+        /// Decides what is drawn by lot.
+        seed: u64,
+    },
+    /// What shines through an even mark, as it is; the network for other marks, texture for deep
+    /// holes.
     Auto {
         /// The network's weights.
         model: &'a Model,
@@ -93,6 +100,7 @@ impl Fill {
         match (network, self) {
             (Some(model), Self::Auto) => Filler::Auto { model, device, seed },
             (Some(model), Self::Network) => Filler::Network { model, device },
+            (None, Self::Auto) => Filler::Unveil { seed },
             _ => Filler::Texture { seed },
         }
     }
@@ -186,7 +194,7 @@ pub fn mend(
     let (width, height) = picture.size();
     let device = match filler {
         Filler::Network { device, .. } | Filler::Auto { device, .. } => Some(device.name()),
-        Filler::Texture { .. } => None,
+        Filler::Texture { .. } | Filler::Unveil { .. } => None,
     };
     monitor.start(&Start {
         size: (width, height),
@@ -209,7 +217,7 @@ pub fn mend(
         regions: &regions,
         network: None,
         kernels: None,
-        used: [false; 2],
+        used: [false; 3],
         monitor,
     };
     let mut edited = picture.pixels.clone();
@@ -229,9 +237,9 @@ pub fn mend(
     monitor.progress(Progress { done: total, total, remaining: None })?;
     let model = match filler {
         Filler::Network { model, .. } | Filler::Auto { model, .. } => model.name(),
-        Filler::Texture { .. } => "",
+        Filler::Texture { .. } | Filler::Unveil { .. } => "",
     };
-    let names: Vec<&str> = [model, TEXTURE]
+    let names: Vec<&str> = [model, TEXTURE, UNVEILING]
         .into_iter()
         .zip(used)
         .filter_map(|(name, was)| was.then_some(name))
@@ -247,6 +255,9 @@ pub fn mend(
         seconds: begin.elapsed().as_secs_f64(),
     })
 }
+
+/// What it is called that a mark was taken off.
+const UNVEILING: &str = "unveiling";
 
 /// What [`Filler::Texture`] is called.
 pub const TEXTURE: &str = "texture";
@@ -272,8 +283,8 @@ struct Job<'a> {
     /// Made when it is needed first.
     network: Option<Engine<'a>>,
     kernels: Option<String>,
-    /// Whether the network and texture had something to do.
-    used: [bool; 2],
+    /// Whether the network, texture and unveiling had something to do.
+    used: [bool; 3],
     monitor: &'a mut dyn Monitor,
 }
 
@@ -328,6 +339,9 @@ impl<'a> Job<'a> {
         }
         let pixels = self.picture.pixels.crop_imm(area.x, area.y, area.width, area.height);
         let marks = self.grown(area, |piece, _| piece);
+        // As they were made, before they are grown.
+        let painted =
+            imageops::crop_imm(self.mask, area.x, area.y, area.width, area.height).to_image();
         let window = Window {
             area,
             hides: self.options.hides || is_opaque(&luma(&pixels), &marks),
@@ -336,16 +350,26 @@ impl<'a> Job<'a> {
             shares: mask::feathered(&own, self.options.feather),
             target: target.area(),
         };
-        let mut planes = match self.filler {
-            Filler::Texture { seed } => self.textured(&window, seed)?,
-            Filler::Auto { model, device, seed } if mask::depth(&own) > DEEP => {
+        let shown = match self.filler {
+            Filler::Unveil { .. } | Filler::Auto { .. } if !window.hides => {
+                unveiled(&planes(&window.pixels), &painted, &window.marks)
+            }
+            _ => None,
+        };
+        self.used[2] |= shown.is_some();
+        let mut planes = match (shown, self.filler) {
+            (Some(planes), _) => planes,
+            (None, Filler::Texture { seed } | Filler::Unveil { seed }) => {
+                self.textured(&window, seed)?
+            }
+            (None, Filler::Auto { model, device, seed }) if mask::depth(&own) > DEEP => {
                 match self.textured(&window, seed) {
                     // There is nothing to copy from.
                     Err(Error::Setting(_)) => self.through(&window, model, device)?,
                     other => other?,
                 }
             }
-            Filler::Network { model, device } | Filler::Auto { model, device, .. } => {
+            (None, Filler::Network { model, device } | Filler::Auto { model, device, .. }) => {
                 self.through(&window, model, device)?
             }
         };

@@ -28,6 +28,7 @@ pub mod steps;
 pub mod strips;
 pub mod texture;
 pub mod tiled;
+mod unveil;
 pub mod upscale;
 
 pub use upscale::{Receipt, UpscaleOptions, upscale};

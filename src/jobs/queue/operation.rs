@@ -340,6 +340,7 @@ impl Loaded {
             (Operation::Mend { options, seed, model: name, .. }, model) => {
                 let seed = *seed;
                 let filler = match model {
+                    None if name == AUTO => Filler::Unveil { seed },
                     None => Filler::Texture { seed },
                     Some(model) if name == AUTO => Filler::Auto { model, device, seed },
                     Some(model) => Filler::Network { model, device },
