@@ -38,7 +38,7 @@ pub(super) struct ColourLock {
     photo: Grid,
     network: Grid,
     result: Grid,
-    /// What each cell lacks, in shares of pixels; see [`Axis::share`].
+    /// What each cell lacks, in shares of pixels; see [`super::cells`].
     missing: Vec<u64>,
     waiting: Vec<Area>,
 }
