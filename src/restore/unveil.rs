@@ -24,7 +24,7 @@ const MOST: usize = 10_000;
 
 /// What the jump at the border must come down to, as a share of the one that the mark makes. Marks
 /// that hide what is under them stay near 1, since no opacity explains them.
-const EXPLAINED: f32 = 0.6;
+const EXPLAINED: f32 = 0.7;
 
 /// What comes out must be about as rough as what is around it: this many times at most, or one over
 /// it at least.
