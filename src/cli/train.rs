@@ -196,13 +196,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         };
         trainer.best_model().save(output, existing)?;
     }
-    let report = serde_json::json!({
-        "verdict": verdict,
-        "history": trainer.history(),
-        "best": trainer.best(),
-        "base_psnr": trainer.base_psnr(),
-        "options": trainer.options(),
-    });
+    let report = trainer.record(&verdict);
     let report_path = beside(output, "report.json");
     settings::write(&report_path, report.to_string().as_bytes(), Existing::Replace)?;
     let page = trainer.report(&verdict, &beside(output, "report"))?;

@@ -71,18 +71,7 @@ pub fn colour(
     let (count, kernels) = (tiles.len(), engine.network.kernels());
     let color = in_colours(DynamicImage::new(1, 1, picture.pixels.color())).color();
     monitor.start(&Start { size, color, device: device.name().to_owned(), tiles: count })?;
-    let mut painted = [0; 3].map(|_| vec![0.0; (seen_size.0 * seen_size.1) as usize]);
-    tiled::run(&task, &mut engine, tiles, monitor, &mut |answer, _| {
-        let Rect { x, y, width, .. } = answer.area;
-        let planes = answer.planes.chunks_exact(answer.area.area() as usize);
-        for (plane, from) in painted.iter_mut().zip(planes) {
-            for (row, line) in from.chunks_exact(width as usize).zip(y..) {
-                let start = (line * seen_size.0 + x) as usize;
-                plane[start..start + row.len()].copy_from_slice(row);
-            }
-        }
-        Ok(())
-    })?;
+    let painted = tiled::whole(&task, &mut engine, tiles, monitor)?;
     let colours = Colours::of(&seen, &painted);
     for top in (0..size.1).step_by(BAND as usize) {
         let area = Rect::spanning(0, top, size.0, (top + BAND).min(size.1));

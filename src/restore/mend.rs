@@ -428,21 +428,10 @@ impl<'a> Job<'a> {
             ..Task::over(source, (width, height), None, device, &*engine.network)
         };
         let tiles = tiled::tiles(&task, &*engine.network)?;
-        let mut planes = [0; 3].map(|_| vec![0.0; window.area.area() as usize]);
         let (begin, done, total) = (self.begin, self.done, self.total);
         let monitor = &mut *self.monitor;
         let mut part = Part { monitor, begin, done, target: window.target, total };
-        tiled::run(&task, engine, tiles, &mut part, &mut |answer, _| {
-            let (wide, area) = (width as usize, answer.area);
-            let count = area.area() as usize;
-            for (plane, from) in planes.iter_mut().zip(answer.planes.chunks_exact(count)) {
-                for (row, y) in from.chunks_exact(area.width as usize).zip(area.y as usize..) {
-                    plane[y * wide + area.x as usize..][..row.len()].copy_from_slice(row);
-                }
-            }
-            Ok(())
-        })?;
-        Ok(planes)
+        tiled::whole(&task, engine, tiles, &mut part)
     }
 }
 

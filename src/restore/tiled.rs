@@ -246,6 +246,28 @@ fn in_sixteen_bits(value: f32) -> f32 {
     (value.clamp(0.0, 1.0) * 65_535.0).round() / 65_535.0
 }
 
+/// As [`run`]; gives red, green and blue of the whole result, each row by row.
+pub fn whole(
+    task: &Task<'_>,
+    engine: &mut Engine<'_>,
+    tiles: Vec<Tile>,
+    monitor: &mut dyn Monitor,
+) -> Result<[Vec<f32>; 3]> {
+    let (wide, high) = (task.output.0 as usize, task.output.1 as usize);
+    let mut planes = [0; 3].map(|_| vec![0.0; wide * high]);
+    run(task, engine, tiles, monitor, &mut |answer, _| {
+        let area = answer.area;
+        for (plane, from) in planes.iter_mut().zip(answer.planes.chunks_exact(area.area() as usize))
+        {
+            for (row, y) in from.chunks_exact(area.width as usize).zip(area.y as usize..) {
+                plane[y * wide + area.x as usize..][..row.len()].copy_from_slice(row);
+            }
+        }
+        Ok(())
+    })?;
+    Ok(planes)
+}
+
 /// Measures the speed without the first tile, which compiles kernels.
 struct Pace {
     done: u64,

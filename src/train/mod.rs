@@ -743,6 +743,18 @@ impl Trainer {
         verdict::compare([base, best_model], test, &recipe, options.seed, chosen, by, each)
     }
 
+    /// What the run has shown, as JSON.
+    #[must_use]
+    pub fn record(&self, verdict: &Verdict) -> serde_json::Value {
+        serde_json::json!({
+            "verdict": verdict,
+            "history": self.history(),
+            "best": self.best(),
+            "base_psnr": self.base_psnr(),
+            "options": self.options(),
+        })
+    }
+
     /// Writes what the run has shown as a page with pictures, into a folder of its own.
     ///
     /// # Errors

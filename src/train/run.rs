@@ -298,14 +298,7 @@ impl Run {
             trainer.best_model().save(&self.summary.model(), Existing::Replace)?;
         }
         trainer.report(&verdict, &self.summary.folder.join(PAGE))?;
-        let report = serde_json::json!({
-            "verdict": verdict,
-            "history": trainer.history(),
-            "best": trainer.best(),
-            "base_psnr": trainer.base_psnr(),
-            "options": trainer.options(),
-        });
-        self.write_json(REPORT, &report)?;
+        self.write_json(REPORT, &trainer.record(&verdict))?;
         self.summary.best = trainer.best().map(|best| best.step);
         self.summary.verdict = Some(verdict.clone());
         self.write_json(SUMMARY, &self.summary)?;
