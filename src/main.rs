@@ -17,6 +17,7 @@ fn main() -> ExitCode {
     }
     let opened = app::run(app::Setup {
         photo: arguments.photo,
+        enlarge: arguments.enlarge,
         settings: Settings::default_path(),
         queue: queue::user_folder(),
     });

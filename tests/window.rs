@@ -19,7 +19,7 @@ pub fn window(photo: Option<PathBuf>, settings: Option<PathBuf>) -> Harness<'sta
     let queue = settings.as_ref().map(|path| path.with_file_name("queue"));
     Harness::builder()
         .with_size([1180.0, 760.0])
-        .build_eframe(move |cc| App::new(cc, Setup { photo, settings, queue }).unwrap())
+        .build_eframe(move |cc| App::new(cc, Setup { photo, settings, queue, ..Setup::default() }).unwrap())
 }
 
 /// Frames until something is there.

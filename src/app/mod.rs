@@ -27,6 +27,7 @@ use crate::{
 mod batch;
 mod command;
 mod forecast;
+mod milestones;
 mod panels;
 mod repair;
 mod steps;
@@ -39,6 +40,7 @@ pub use command::Command;
 
 use batch::Batch;
 use forecast::Forecast;
+use milestones::Milestones;
 use repair::{Repair, Tool};
 use steps::{Adopting, Project};
 use toasts::Toasts;
@@ -58,6 +60,8 @@ const NEVER: u64 = u64::MAX;
 pub struct Setup {
     /// A photo to open at once.
     pub photo: Option<PathBuf>,
+    /// Whether enlarging it begins at once too.
+    pub enlarge: bool,
     /// Where settings are kept; `None` keeps them for this run only.
     pub settings: Option<PathBuf>,
     /// The folder in which the queue lives; `None` keeps it for this run only.
@@ -198,6 +202,9 @@ pub struct App {
     toasts: Toasts,
     shows_keys: bool,
     queue: Vec<Command>,
+    /// What is done with the first photo as soon as it is there.
+    first: Option<Command>,
+    milestones: Milestones,
     /// What file dialogs answered.
     answers: (Sender<Answer>, Receiver<Answer>),
 }
@@ -285,6 +292,8 @@ impl App {
             toasts: Toasts::default(),
             shows_keys: false,
             queue: Vec::new(),
+            first: setup.enlarge.then_some(Command::Upscale),
+            milestones: Milestones::default(),
             answers: unbounded(),
         };
         if let Some(path) = &app.settings_path {
@@ -913,7 +922,9 @@ impl App {
                 if let Some((mask, text)) = kept {
                     self.receive_marks(mask, &text, ctx);
                 }
-                if !steps.is_empty() {
+                if steps.is_empty() {
+                    self.queue.extend(self.first.take());
+                } else {
                     self.receive_steps(steps, ctx);
                 }
             }
@@ -1134,5 +1145,8 @@ impl eframe::App for App {
                 self.perform(command, &ctx);
             }
         }
+        let result = self.document.as_ref().and_then(|document| document.result.as_ref());
+        let tile = result.is_some_and(|result| !result.mosaic.patches.is_empty());
+        self.milestones.frame(self.document.is_some(), tile, &ctx);
     }
 }

@@ -40,6 +40,10 @@ pub struct Arguments {
     /// Photo to open in the window
     pub photo: Option<PathBuf>,
 
+    /// Begin to enlarge it at once
+    #[arg(long, requires = "photo")]
+    pub enlarge: bool,
+
     /// What to do; without it the window opens
     #[command(subcommand)]
     pub command: Option<Command>,
