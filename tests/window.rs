@@ -17,9 +17,9 @@ pub fn window(photo: Option<PathBuf>, settings: Option<PathBuf>) -> Harness<'sta
     pixmend::model::library::keep_in(tempfile::tempdir().unwrap().keep());
     // Each window has a queue of its own, which is there again when its settings are.
     let queue = settings.as_ref().map(|path| path.with_file_name("queue"));
-    Harness::builder()
-        .with_size([1180.0, 760.0])
-        .build_eframe(move |cc| App::new(cc, Setup { photo, settings, queue, ..Setup::default() }).unwrap())
+    Harness::builder().with_size([1180.0, 760.0]).build_eframe(move |cc| {
+        App::new(cc, Setup { photo, settings, queue, ..Setup::default() }).unwrap()
+    })
 }
 
 /// Frames until something is there.

@@ -61,6 +61,11 @@ impl Axis {
         (cell, [0.5 * (0.5 - t).powi(2), 0.75 - t * t, 0.5 * (0.5 + t).powi(2)])
     }
 
+    /// A cell between its neighbours; at the border it is its own.
+    pub(super) fn beside(self, cell: usize) -> [usize; 3] {
+        [cell.saturating_sub(1), cell, (cell + 1).min(self.cells - 1)]
+    }
+
     /// `start..end` cut where pixels begin, and end, that no cell beyond it corrects.
     pub(super) fn parts(self, start: u32, end: u32) -> Vec<(u32, u32)> {
         let pixels = self.pixels as usize;

@@ -9,13 +9,15 @@
 //! once, and its rim as soon as the neighbours are there: tiles and the whole picture give the same
 //! numbers, and only rims wait in memory.
 
+use std::ops::Range;
+
 use image::DynamicImage;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{
     cells::Grid,
-    tiled::{Area, planes_of},
+    tiled::{Area, planes_of, push_part},
 };
 use crate::rect::Rect;
 
@@ -115,29 +117,39 @@ impl ColourLock {
         let Grid { across, down, .. } = &self.network;
         let Rect { x, y, width, .. } = area.area;
         let columns = across.around(x, x + width);
+        // Weights of the three cells for each column, and runs of columns that have the same cells.
         let taps: Vec<(usize, [f32; 3])> = (x..x + width).map(|x| across.taps(x)).collect();
+        let weights = [0, 1, 2].map(|i: usize| taps.iter().map(|tap| tap.1[i]).collect::<Vec<_>>());
+        let mut runs: Vec<(Range<usize>, [usize; 3])> = Vec::new();
+        for run in taps.chunk_by(|a, b| a.0 == b.0) {
+            let start = runs.last().map_or(0, |(before, _)| before.end);
+            let cells = across.beside(run[0].0).map(|column| column - columns.start);
+            runs.push((start..start + run.len(), cells));
+        }
         let count = area.area.area() as usize;
         for (channel, plane) in area.planes.chunks_exact_mut(count).enumerate() {
             let rows = plane.par_chunks_exact_mut(width as usize).enumerate();
             rows.for_each(|(row, values)| {
-                let (middle, weights) = down.taps(y + row as u32);
-                let rows = [middle.saturating_sub(1), middle, (middle + 1).min(down.cells - 1)];
+                let (middle, shares) = down.taps(y + row as u32);
+                let rows = down.beside(middle);
                 let off_by = |column: usize| {
                     let cells = rows.map(|row| row * across.cells + column);
-                    let parts = cells.into_iter().zip(weights).map(|(cell, weight)| {
+                    let parts = cells.into_iter().zip(shares).map(|(cell, share)| {
                         let lacks =
                             self.photo.mean(cell)[channel] - self.network.mean(cell)[channel];
-                        weight * lacks as f32
+                        share * lacks as f32
                     });
                     parts.sum::<f32>()
                 };
                 let offsets: Vec<f32> = columns.clone().map(off_by).collect();
-                for (value, (middle, weights)) in values.iter_mut().zip(&taps) {
-                    let at = |column: usize| offsets[column - columns.start];
-                    let offset = weights[0] * at(middle.saturating_sub(1))
-                        + weights[1] * at(*middle)
-                        + weights[2] * at((middle + 1).min(across.cells - 1));
-                    *value = (*value + offset).clamp(0.0, 1.0);
+                for (run, cells) in &runs {
+                    let offsets = cells.map(|cell| offsets[cell]);
+                    let [first, second, third] = weights.each_ref().map(|w| &w[run.clone()]);
+                    let weights = first.iter().zip(second).zip(third);
+                    for (value, ((a, b), c)) in values[run.clone()].iter_mut().zip(weights) {
+                        let offset = a * offsets[0] + b * offsets[1] + c * offsets[2];
+                        *value = (*value + offset).clamp(0.0, 1.0);
+                    }
                 }
             });
         }
@@ -147,13 +159,11 @@ impl ColourLock {
 
 /// A part of an area.
 fn cut(area: &Area, part: Rect) -> Area {
-    let (stride, count) = (area.area.width as usize, area.area.area() as usize);
-    let left = (part.x - area.area.x) as usize;
-    let rows = || (part.y - area.area.y) as usize..(part.bottom() - area.area.y) as usize;
-    let planes = area.planes.chunks_exact(count).flat_map(|plane| {
-        rows().flat_map(move |y| &plane[y * stride + left..][..part.width as usize])
-    });
-    Area { area: part, planes: planes.copied().collect() }
+    let mut planes = Vec::with_capacity(3 * part.area() as usize);
+    for plane in area.planes.chunks_exact(area.area.area() as usize) {
+        push_part(plane, area.area, part, &mut planes);
+    }
+    Area { area: part, planes }
 }
 
 #[cfg(test)]

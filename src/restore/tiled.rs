@@ -13,6 +13,7 @@ use std::{
 
 use burn::tensor::{Device, Tensor, TensorData};
 use image::{DynamicImage, GrayImage};
+use rayon::prelude::*;
 
 use super::{
     Monitor, Progress,
@@ -37,6 +38,9 @@ const MOST_MEMORY: usize = 1 << 30;
 /// Side of the smallest piece that a failed tile is cut into.
 const SMALLEST_PIECE: u32 = 32;
 
+/// Numbers that a thread takes at a time.
+const CHUNK: usize = 1 << 16;
+
 /// After this many failures in a row the device is given up for this job.
 const FAILURES_TO_GIVE_UP: u32 = 2;
 
@@ -55,6 +59,9 @@ pub struct Engine<'a> {
     pub on_cpu: Box<OnCpu<'a>>,
     /// Tiles in a row that have failed.
     pub failures: u32,
+    /// Whether the device works on by itself once it has been told what to do: then it is told the
+    /// next tile before the answer to the last one is taken apart.
+    pub apart: bool,
 }
 
 /// What is to be done: `source` through a network to `output` pixels.
@@ -98,6 +105,7 @@ impl<'a> Engine<'a> {
             model: model.name(),
             on_cpu: Box::new(|| model.on(Chosen::cpu().burn())),
             failures: 0,
+            apart: device.tunes_kernels(),
         })
     }
 }
@@ -214,26 +222,42 @@ pub fn run(
         runner.feathered(&tiles, &mut pace, monitor, finished)?;
     } else {
         let mut waiting = tiles;
-        while !waiting.is_empty() {
+        let mut ahead: Option<Begun> = None;
+        while ahead.is_some() || !waiting.is_empty() {
             monitor.progress(pace.progress())?;
-            let cores: Vec<Rect> = waiting.iter().map(|tile| tile.core).collect();
-            let tile = waiting.remove(monitor.next(&cores).min(waiting.len() - 1));
-            let area = runner.in_result(tile.core);
-            if let Some(planes) = monitor.kept(area) {
-                finished(Area { area, planes }, monitor)?;
-                pace.skip(area.area());
-                continue;
+            let begun = match ahead.take() {
+                Some(begun) => begun,
+                None => {
+                    let tile = waiting.remove(next(&waiting, monitor));
+                    let area = runner.in_result(tile.core);
+                    if let Some(planes) = monitor.kept(area) {
+                        finished(Area { area, planes }, monitor)?;
+                        pace.skip(area.area());
+                        continue;
+                    }
+                    runner.begin(tile)
+                }
+            };
+            if runner.engine.apart && !waiting.is_empty() {
+                let index = next(&waiting, monitor);
+                if monitor.kept(runner.in_result(waiting[index].core)).is_none() {
+                    ahead = Some(runner.begin(waiting.remove(index)));
+                }
             }
-            for mut area in runner.tile(tile, monitor)? {
+            for mut area in runner.tile(begun, monitor)? {
                 if area.area.area() == 0 {
                     continue; // A tile can be less than a pixel of a much smaller result.
                 }
                 let pixels = area.area.area();
                 // What is kept has 16 bits, and the result must not depend on whether it was.
-                area.planes.iter_mut().for_each(|value| *value = in_sixteen_bits(*value));
+                in_sixteen_bits(&mut area.planes);
                 monitor.keep(area.area, &area.planes);
                 finished(area, monitor)?;
                 pace.advance(pixels);
+            }
+            if runner.engine.failures > 0 {
+                // It was begun on a device that may have been given up.
+                ahead = ahead.map(|begun| runner.begin(begun.tile));
             }
         }
     }
@@ -241,9 +265,19 @@ pub fn run(
     monitor.progress(pace.progress())
 }
 
-/// The nearest multiple of 1/65535, from 0 to 1.
-fn in_sixteen_bits(value: f32) -> f32 {
-    (value.clamp(0.0, 1.0) * 65_535.0).round() / 65_535.0
+/// Which of the tiles that wait is to be done next.
+fn next(waiting: &[Tile], monitor: &mut dyn Monitor) -> usize {
+    let cores: Vec<Rect> = waiting.iter().map(|tile| tile.core).collect();
+    monitor.next(&cores).min(waiting.len() - 1)
+}
+
+/// Makes each value the nearest multiple of 1/65535, from 0 to 1.
+fn in_sixteen_bits(values: &mut [f32]) {
+    values.par_chunks_mut(CHUNK).for_each(|values| {
+        for value in values {
+            *value = f32::from((value.clamp(0.0, 1.0) * 65_535.0 + 0.5) as u16) / 65_535.0;
+        }
+    });
 }
 
 /// As [`run`]; gives red, green and blue of the whole result, each row by row.
@@ -313,10 +347,20 @@ struct Runner<'a, 'b> {
     resampler: Option<Resampler>,
 }
 
+/// A tile that the device has been told to do.
+struct Begun {
+    tile: Tile,
+    /// Of the picture in its window.
+    contrast: f32,
+    /// What the device will have answered; `None` where nothing is wanted of it.
+    answer: Result<Option<Tensor<4>>, String>,
+}
+
 impl Runner<'_, '_> {
     /// One tile, or its pieces where it had to be cut.
-    fn tile(&mut self, tile: Tile, monitor: &mut dyn Monitor) -> Result<Vec<Area>> {
-        let reason = match self.attempt(&tile) {
+    fn tile(&mut self, begun: Begun, monitor: &mut dyn Monitor) -> Result<Vec<Area>> {
+        let tile = begun.tile;
+        let reason = match self.end(begun) {
             Ok(area) => {
                 self.engine.failures = 0;
                 return Ok(vec![area]);
@@ -381,13 +425,47 @@ impl Runner<'_, '_> {
 
     /// Runs the network once and cuts the core out of its answer.
     fn attempt(&self, tile: &Tile) -> Result<Area, String> {
-        if let Some(wanted) = self.task.wanted
-            && !any(wanted, tile.core)
-        {
+        self.end(self.begin(*tile))
+    }
+
+    /// Tells the network to run once.
+    fn begin(&self, tile: Tile) -> Begun {
+        if self.task.wanted.is_some_and(|wanted| !any(wanted, tile.core)) {
+            return Begun { tile, contrast: 0.0, answer: Ok(None) };
+        }
+        let input = self.input(tile.window);
+        let contrast = contrast(&input).unwrap_or_default();
+        let shape = [1, self.channels(), tile.window.height as usize, tile.window.width as usize];
+        // Drivers and kernels report some failures as panics.
+        let answer = catch_unwind(AssertUnwindSafe(|| {
+            let input = Tensor::<4>::from_data(TensorData::new(input, shape), &self.engine.device);
+            self.engine.network.forward(input)
+        }));
+        Begun { tile, contrast, answer: answer.map(Some).map_err(|panic| panic_text(&*panic)) }
+    }
+
+    /// Waits for the answer, checks it, and cuts the core out of it.
+    fn end(&self, Begun { tile, contrast, answer }: Begun) -> Result<Area, String> {
+        let Some(answer) = answer? else {
             let planes = planes_of(self.task.source, tile.core);
             return Ok(Area { area: tile.core, planes });
+        };
+        let answer = catch_unwind(AssertUnwindSafe(|| answer.try_into_data()));
+        let answer = answer
+            .map_err(|panic| panic_text(&*panic))?
+            .map_err(|error| error.to_string())?
+            .try_into_vec::<f32>()
+            .map_err(|error| format!("{error:?}"))?;
+        let scale = u64::from(self.engine.network.scale());
+        if answer.len() as u64 != 3 * tile.window.area() * scale * scale {
+            return Err("it is of the wrong size".to_owned());
         }
-        let answer = self.forward(tile.window)?;
+        let answered = self::contrast(&answer).ok_or("it is not a number")?;
+        // A network may answer a flat picture with a flat one, but not a
+        // picture with contrast: that is what broken drivers do.
+        if contrast > 0.1 && answered < contrast / 100.0 {
+            return Err("it is flat".to_owned());
+        }
         let area = self.in_result(tile.core);
         Ok(Area { area, planes: self.cut(&answer, tile.window, area) })
     }
@@ -426,57 +504,32 @@ impl Runner<'_, '_> {
                     let shrunk = resampler.area(&light, window, area);
                     planes.extend(shrunk.into_iter().map(light::encoded));
                 }
-                None => {
-                    for y in area.y - window.y..area.bottom() - window.y {
-                        let start = (y * window.width + area.x - window.x) as usize;
-                        planes.extend_from_slice(&plane[start..start + area.width as usize]);
-                    }
-                }
+                None => push_part(plane, window, area, &mut planes),
             }
         }
-        for value in &mut planes {
-            *value = value.clamp(0.0, 1.0);
-        }
+        planes.par_chunks_mut(CHUNK).for_each(|values| {
+            values.iter_mut().for_each(|value| *value = value.clamp(0.0, 1.0));
+        });
         planes
     }
 
-    /// The network's answer for a window as three planes, checked.
-    fn forward(&self, window: Rect) -> Result<Vec<f32>, String> {
-        let mut input = planes_of(self.task.source, window);
-        let contrast = contrast(&input);
+    /// Planes that the network reads.
+    fn channels(&self) -> usize {
         let network = &self.engine.network;
+        3 + usize::from(network.takes_mask()) + 3 * usize::from(network.takes_marked())
+    }
+
+    /// What the network reads of a window.
+    fn input(&self, window: Rect) -> Vec<f32> {
+        let network = &self.engine.network;
+        let mut input = planes_of(self.task.source, window);
         if network.takes_mask() {
             input.extend(marked(self.task.mask, window));
         }
         if network.takes_marked() {
             input.extend(planes_of(self.task.marked.unwrap_or(self.task.source), window));
         }
-        let channels =
-            3 + usize::from(network.takes_mask()) + 3 * usize::from(network.takes_marked());
-        let shape = [1, channels, window.height as usize, window.width as usize];
-        // Drivers and kernels report some failures as panics.
-        let answer = catch_unwind(AssertUnwindSafe(|| {
-            let input = Tensor::<4>::from_data(TensorData::new(input, shape), &self.engine.device);
-            network.forward(input).try_into_data()
-        }));
-        let answer = answer
-            .map_err(|panic| panic_text(&*panic))?
-            .map_err(|error| error.to_string())?
-            .try_into_vec::<f32>()
-            .map_err(|error| format!("{error:?}"))?;
-        let scale = network.scale() as usize;
-        if answer.len() != 3 * window.area() as usize * scale * scale {
-            return Err("it is of the wrong size".to_owned());
-        }
-        if !answer.iter().all(|value| value.is_finite()) {
-            return Err("it is not a number".to_owned());
-        }
-        // A network may answer a flat picture with a flat one, but not a
-        // picture with contrast: that is what broken drivers do.
-        if contrast > 0.1 && self::contrast(&answer) < contrast / 100.0 {
-            return Err("it is flat".to_owned());
-        }
-        Ok(answer)
+        input
     }
 
     /// Tiles of a network without a finite reach, cross-faded where they
@@ -500,7 +553,7 @@ impl Runner<'_, '_> {
         for (index, (tile, area)) in tiles.iter().zip(&windows).enumerate() {
             monitor.progress(pace.progress())?;
             let whole = Tile { window: tile.window, core: tile.window };
-            let parts = self.tile(whole, monitor)?;
+            let parts = self.tile(self.begin(whole), monitor)?;
             let overlap = |other: Option<&Rect>, near: u32, far: u32| match other {
                 Some(_) => near.saturating_sub(far),
                 None => 0,
@@ -584,13 +637,31 @@ pub(super) fn planes_of(source: &DynamicImage, window: Rect) -> Vec<f32> {
     (0..3).flat_map(|channel| pixels.pixels().map(move |pixel| pixel.0[channel])).collect()
 }
 
-/// Largest minus smallest value.
-fn contrast(values: &[f32]) -> f32 {
-    let (low, high) =
-        values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &value| {
-            (low.min(value), high.max(value))
-        });
-    high - low
+/// Appends the part of a plane, which covers `whole`, that lies in `part`.
+pub(super) fn push_part(plane: &[f32], whole: Rect, part: Rect, to: &mut Vec<f32>) {
+    for y in part.y - whole.y..part.bottom() - whole.y {
+        let start = (y * whole.width + part.x - whole.x) as usize;
+        to.extend_from_slice(&plane[start..start + part.width as usize]);
+    }
+}
+
+/// Largest minus smallest value; `None` if one is not a finite number.
+fn contrast(values: &[f32]) -> Option<f32> {
+    let extent = |values: &[f32]| {
+        values.iter().fold((f32::INFINITY, f32::NEG_INFINITY, true), |(low, high, all), &value| {
+            let (less, more) = (value < low, value > high);
+            (
+                if less { value } else { low },
+                if more { value } else { high },
+                all & value.is_finite(),
+            )
+        })
+    };
+    let (low, high, all) = values.par_chunks(CHUNK).map(extent).reduce(
+        || (f32::INFINITY, f32::NEG_INFINITY, true),
+        |(low, high, all), other| (low.min(other.0), high.max(other.1), all & other.2),
+    );
+    all.then_some(high - low)
 }
 
 /// What a panic said.
@@ -684,6 +755,23 @@ mod tests {
 
     /// Runs the stub and puts the red plane together.
     fn red(stub: &Stub, cpu: &Stub, tile: u32) -> (Result<Vec<f32>>, Vec<String>, u32) {
+        let (near, notes, calls) = red_on(stub, cpu, tile, false);
+        // A device that works ahead gives the same, and tells the same.
+        let apart = red_on(stub, cpu, tile, true);
+        match (&near, &apart.0) {
+            (Ok(near), Ok(apart)) => assert_eq!(near, apart),
+            (near, apart) => assert_eq!(near.is_ok(), apart.is_ok()),
+        }
+        assert_eq!((&notes, calls), (&apart.1, apart.2));
+        (near, notes, calls)
+    }
+
+    fn red_on(
+        stub: &Stub,
+        cpu: &Stub,
+        tile: u32,
+        apart: bool,
+    ) -> (Result<Vec<f32>>, Vec<String>, u32) {
         let source = picture();
         let output = (source.width() * 2, source.height() * 2);
         let task = plain(&source, output, tile);
@@ -699,6 +787,7 @@ mod tests {
             model: "stub",
             on_cpu: Box::new(on_cpu),
             failures: 0,
+            apart,
         };
         let tiles = tiles(&task, stub).unwrap();
         let mut whole = vec![f32::NAN; (output.0 * output.1) as usize];
@@ -750,6 +839,7 @@ mod tests {
                 model: "restorer",
                 on_cpu: Box::new(on_cpu),
                 failures: 0,
+                apart: false,
             };
             run(&task, &mut engine, tiles, &mut Notes::default(), &mut |area, _| {
                 for y in 0..area.area.height {
@@ -809,6 +899,7 @@ mod tests {
             model: "stub",
             on_cpu: Box::new(on_cpu),
             failures: 0,
+            apart: false,
         };
         let mut rows = Vec::new();
         run(&task, &mut engine, tiles, &mut Notes::default(), &mut |area, _| {
@@ -836,6 +927,7 @@ mod tests {
             model: "stub",
             on_cpu: Box::new(on_cpu),
             failures: 0,
+            apart: false,
         };
         let tiles = plan::plan(163, 120, (64, 64), 8, 1);
         let starts: Vec<u32> = tiles.iter().map(|tile| tile.window.x).collect();

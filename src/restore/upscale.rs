@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use image::{ColorType, DynamicImage, ImageBuffer, Pixel};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -311,31 +312,36 @@ fn pixels_of(area: &Area, alpha: Option<&[f32]>, color: ColorType) -> DynamicIma
         (false, 0) => grey(i),
         _ => clear(i),
     };
-    let channels = usize::from(color.channel_count());
-    let values = (0..count).flat_map(|i| (0..channels).map(move |channel| (i, channel)));
-    let eight = |(i, channel)| (value(i, channel) * 255.0 + 0.5) as u8;
-    let sixteen = |(i, channel)| (value(i, channel) * 65_535.0 + 0.5) as u16;
+    let eight = |i, channel| (value(i, channel) * 255.0 + 0.5) as u8;
+    let sixteen = |i, channel| (value(i, channel) * 65_535.0 + 0.5) as u16;
 
-    fn image<P: Pixel>(
+    fn image<P: Pixel<Subpixel: Send>>(
         width: u32,
         height: u32,
-        samples: impl Iterator<Item = P::Subpixel>,
+        sample: impl Fn(usize, usize) -> P::Subpixel + Sync,
     ) -> ImageBuffer<P, Vec<P::Subpixel>> {
+        let channels = usize::from(P::CHANNEL_COUNT);
         let mut pixels = ImageBuffer::new(width, height);
-        for (slot, sample) in pixels.iter_mut().zip(samples) {
-            *slot = sample;
-        }
+        let rows = pixels.par_chunks_exact_mut(width as usize * channels).enumerate();
+        rows.for_each(|(y, row)| {
+            for channel in 0..channels {
+                let slots = row[channel..].iter_mut().step_by(channels);
+                for (slot, i) in slots.zip(y * width as usize..) {
+                    *slot = sample(i, channel);
+                }
+            }
+        });
         pixels
     }
     match color {
-        ColorType::L8 => image::<image::Luma<u8>>(width, height, values.map(eight)).into(),
-        ColorType::La8 => image::<image::LumaA<u8>>(width, height, values.map(eight)).into(),
-        ColorType::Rgb8 => image::<image::Rgb<u8>>(width, height, values.map(eight)).into(),
-        ColorType::Rgba8 => image::<image::Rgba<u8>>(width, height, values.map(eight)).into(),
-        ColorType::L16 => image::<image::Luma<u16>>(width, height, values.map(sixteen)).into(),
-        ColorType::La16 => image::<image::LumaA<u16>>(width, height, values.map(sixteen)).into(),
-        ColorType::Rgb16 => image::<image::Rgb<u16>>(width, height, values.map(sixteen)).into(),
-        _ => image::<image::Rgba<u16>>(width, height, values.map(sixteen)).into(),
+        ColorType::L8 => image::<image::Luma<u8>>(width, height, eight).into(),
+        ColorType::La8 => image::<image::LumaA<u8>>(width, height, eight).into(),
+        ColorType::Rgb8 => image::<image::Rgb<u8>>(width, height, eight).into(),
+        ColorType::Rgba8 => image::<image::Rgba<u8>>(width, height, eight).into(),
+        ColorType::L16 => image::<image::Luma<u16>>(width, height, sixteen).into(),
+        ColorType::La16 => image::<image::LumaA<u16>>(width, height, sixteen).into(),
+        ColorType::Rgb16 => image::<image::Rgb<u16>>(width, height, sixteen).into(),
+        _ => image::<image::Rgba<u16>>(width, height, sixteen).into(),
     }
 }
 
