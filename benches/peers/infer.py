@@ -1,7 +1,7 @@
 """Runs a network of `network.rs` in ncnn or PyTorch, to compare speeds with.
 
-`cargo bench --bench peers -- inference` starts it: ncnn or torch, network, HEIGHTxWIDTH, threads,
-file of weights (beside it one with the layers), file for the answer. It answers each line on
+`cargo bench --bench peers -- inference` starts it: ncnn or torch, network, HEIGHTxWIDTH, threads
+or `gpu:` (ncnn through Vulkan, PyTorch through CUDA in 16 bit), file of weights (beside it one with the layers), file for the answer. It answers each line on
 standard input with seconds by the clock, seconds of the processor and the peak of its memory in KiB.
 """
 
@@ -11,6 +11,8 @@ import sys
 import time
 
 who, network, size, threads, weights, answer = sys.argv[1:]
+graphics = threads.startswith("gpu:")
+threads = "1" if graphics else threads
 os.environ["OMP_NUM_THREADS"] = threads
 try:
     import numpy as np
@@ -24,6 +26,11 @@ except ImportError as error:
     print(f"missing {error.name}", flush=True)
     sys.exit(3)
 
+if graphics and who == "torch" and not torch.cuda.is_available():
+    print("missing CUDA", flush=True)
+    sys.exit(3)
+if who == "torch":
+    place, kind = ("cuda", torch.float16) if graphics else ("cpu", torch.float32)
 SCALE = 4
 HEIGHT, WIDTH = map(int, size.split("x"))
 
@@ -36,7 +43,7 @@ def picture():
 
 def in_ncnn():
     net = ncnn.Net()
-    net.opt.use_vulkan_compute = False
+    net.opt.use_vulkan_compute = graphics
     net.opt.num_threads = int(threads)
     net.load_param(weights.replace(".bin", ".param"))
     net.load_model(weights)
@@ -66,9 +73,9 @@ class Layers:
 
     def conv(self, inputs, outputs, sloped):
         self.take(1)
-        weight = self.take(outputs, inputs, 3, 3).to(memory_format=torch.channels_last)
-        bias = self.take(outputs)
-        slope = self.take(outputs) if sloped else None
+        weight = self.take(outputs, inputs, 3, 3).to(place, kind, memory_format=torch.channels_last)
+        bias = self.take(outputs).to(place, kind)
+        slope = self.take(outputs).to(place, kind) if sloped else None
 
         def run(x):
             x = F.conv2d(x, weight, bias, padding=1)
@@ -90,10 +97,11 @@ def in_torch():
         body_conv = layers.conv(channels, channels, False)
     tail = layers.conv(channels, 3 * SCALE**2, False)
     assert layers.at == len(layers.values)
-    x = torch.from_numpy(picture())[None].to(memory_format=torch.channels_last)
+    from_host = torch.from_numpy(picture())[None].to(memory_format=torch.channels_last)
 
     def run():
         with torch.inference_mode():
+            x = from_host.to(place, kind)
             first = features = head(x)
             for layer in body:
                 if compact:
@@ -105,9 +113,10 @@ def in_torch():
             else:
                 features = first + body_conv(features)
                 large = F.interpolate(x, scale_factor=SCALE, mode="bilinear")
-            return large + F.pixel_shuffle(tail(features), SCALE)
+            # On the way back too: what counts is a picture that the program has.
+            return (large + F.pixel_shuffle(tail(features), SCALE)).cpu()
 
-    return torch.__version__, run, lambda result: result[0].contiguous().numpy()
+    return torch.__version__, run, lambda result: result[0].float().contiguous().numpy()
 
 
 version, run, array = in_ncnn() if who == "ncnn" else in_torch()

@@ -1,9 +1,11 @@
 //! Inference beside Burn, ncnn and PyTorch, on the same network with the same numbers.
 //!
 //! Each is a program of its own, ours too: so each has a peak of memory of its own. Answers are
-//! compared as well.
+//! compared as well. On the CPU ours has kernels of its own; on a graphics card it is Burn, in 32 and
+//! in 16 bit, beside ncnn through Vulkan and PyTorch through CUDA.
 
 use std::{
+    collections::BTreeMap,
     error::Error,
     io::{BufRead as _, BufReader, Write as _},
     path::Path,
@@ -11,10 +13,14 @@ use std::{
     time::Instant,
 };
 
-use burn::tensor::{Device, Tensor, TensorData};
-use pixmend::net::{
-    Generator as _,
-    direct::{Direct, InstructionSet},
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use pixmend::{
+    device::Chosen,
+    net::{
+        Generator as _,
+        direct::{Direct, InstructionSet},
+        slots,
+    },
 };
 
 use super::{
@@ -32,12 +38,19 @@ const LARGEST_COMPARED: usize = 256 * 256;
 
 const PEERS: [&str; 4] = ["Pixmend", "Burn", "ncnn", "torch"];
 
+const ON_GRAPHICS: [&str; 4] = ["Pixmend", "Half", "ncnn", "torch"];
+
+/// What stands in place of a number of threads where a graphics card computes.
+const GRAPHICS: &str = "gpu:";
+
 /// What is to be compared.
 pub struct Request {
     pub rounds: u32,
     pub networks: Vec<String>,
     pub sizes: Vec<String>,
     pub threads: Vec<usize>,
+    /// A graphics card in place of threads.
+    pub adapter: Option<String>,
     pub only: Option<Vec<String>>,
 }
 
@@ -64,20 +77,26 @@ pub fn compare(request: &Request) -> Result<(), Box<dyn Error>> {
         }
         for size in &request.sizes {
             let (height, width) = parse(size)?;
-            for threads in &request.threads {
-                writeln!(out, "\n{name}, {size}, {threads} threads")?;
+            let places: Vec<String> = match &request.adapter {
+                Some(adapter) => vec![format!("{GRAPHICS}{adapter}")],
+                None => request.threads.iter().map(usize::to_string).collect(),
+            };
+            for place in &places {
+                let on_graphics = place.starts_with(GRAPHICS);
+                let unit = if on_graphics { "" } else { " threads" };
+                writeln!(out, "\n{name}, {size}, {place}{unit}")?;
                 let mut peers = Vec::new();
-                for who in PEERS {
+                for who in if on_graphics { ON_GRAPHICS } else { PEERS } {
                     let wanted = request.only.as_ref().is_none_or(|only| {
                         only.iter().any(|name| name.eq_ignore_ascii_case(who)) || who == "Pixmend"
                     });
-                    let own = matches!(who, "Pixmend" | "Burn");
+                    let own = is_ours(who);
                     let large = who == "Burn" && height * width > LARGEST_FOR_BURN;
                     if !wanted || large || !own && network.is_none() {
                         continue;
                     }
-                    let job = [who, name, size, &threads.to_string()];
-                    match Peer::start(&job, &weights, &folder.path().join(who))? {
+                    let job = [who, name, size, place];
+                    match Peer::start(&job, &weights, folder.path(), &folder.path().join(who))? {
                         Ok(peer) => peers.push(peer),
                         Err(reason) => writeln!(out, "Without {who}: {reason}.")?,
                     }
@@ -89,7 +108,22 @@ pub fn compare(request: &Request) -> Result<(), Box<dyn Error>> {
                 }
                 let operations = network.as_ref().map(|n| n.operations(height, width));
                 let compared = height * width <= LARGEST_COMPARED;
-                report(&mut out, &peers, operations.map(|count| count / peak), compared)?;
+                let least = operations.map(|count| count / peak).filter(|_| !on_graphics);
+                report(&mut out, &peers, least, compared)?;
+                if let Some(network) = network.as_ref().filter(|_| on_graphics) {
+                    let (job, bytes) = (["Pixmend", name, size, place], size_of::<f32>());
+                    writeln!(
+                        out,
+                        "{:.1} Gflop and {} convolutions, which move {:.0} MB if each reads and \
+                         writes its maps once in 32 bit.",
+                        network.operations(height, width) / 1e9,
+                        network.convolutions(),
+                        network.traffic(height, width, bytes) / 1e6
+                    )?;
+                    let kernels = kernels(&job, &weights, folder.path())?;
+                    let all: usize = kernels.values().sum();
+                    writeln!(out, "Burn runs {all} kernels for it: {kernels:?}.")?;
+                }
             }
         }
     }
@@ -141,9 +175,39 @@ fn report(
     Ok(())
 }
 
+/// Whether this program is the peer.
+fn is_ours(who: &str) -> bool {
+    matches!(who, "Pixmend" | "Burn" | "Half")
+}
+
 fn parse(size: &str) -> Result<(usize, usize), Box<dyn Error>> {
     let (height, width) = size.split_once('x').ok_or("a size is HEIGHTxWIDTH")?;
     Ok((height.parse()?, width.parse()?))
+}
+
+/// The kernels that Burn runs for one answer, once it has tuned them, by their names.
+fn kernels(
+    job: &[&str],
+    weights: &Path,
+    folder: &Path,
+) -> Result<BTreeMap<String, usize>, Box<dyn Error>> {
+    let (settings, log) = (folder.join("cubecl.toml"), folder.join("kernels.log"));
+    let text = format!("[profiling]\nlogger = {{ level = \"minimal\", file = {log:?} }}\n");
+    std::fs::File::create(&settings)?.write_all(text.as_bytes())?;
+    let mut peer = Peer::start(job, weights, folder, &folder.join("counted"))??;
+    let mut turn = || -> Result<String, Box<dyn Error>> {
+        peer.turn()?;
+        Ok(std::fs::read_to_string(&log)?)
+    };
+    let (_tuned, before) = (turn()?, turn()?);
+    let after = turn()?;
+    std::fs::remove_file(settings)?;
+    let mut counts = BTreeMap::new();
+    for line in after[before.len()..].lines().filter_map(|line| line.strip_prefix("Executing ")) {
+        let name = line.split_once('_').map_or(line, |(name, _hash)| name);
+        *counts.entry(name.to_owned()).or_default() += 1;
+    }
+    Ok(counts)
 }
 
 /// A program that waits for its turns.
@@ -160,17 +224,20 @@ struct Peer {
 }
 
 impl Peer {
-    /// Starts it; the inner error says why it is not there.
+    /// Starts it in a folder; the inner error says why it is not there.
     fn start(
         job: &[&str],
         weights: &Path,
+        within: &Path,
         answer: &Path,
     ) -> Result<Result<Self, String>, Box<dyn Error>> {
         let who = job[0];
-        let own = matches!(who, "Pixmend" | "Burn");
-        let (program, mut command) = if own {
+        let (program, mut command) = if is_ours(who) {
             let mut command = Command::new(std::env::current_exe()?);
-            command.arg("--serve").env("RAYON_NUM_THREADS", job[3]);
+            command.arg("--serve");
+            if !job[3].starts_with(GRAPHICS) {
+                command.env("RAYON_NUM_THREADS", job[3]);
+            }
             ("this program".to_owned(), command)
         } else {
             let python = std::env::var_os("PIXMEND_PYTHON").unwrap_or_else(|| "python3".into());
@@ -178,7 +245,7 @@ impl Peer {
             command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers/infer.py"));
             (python.display().to_string(), command)
         };
-        let command = command.args(job).arg(weights).arg(answer);
+        let command = command.args(job).arg(weights).arg(answer).current_dir(within);
         let mut child = match command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn() {
             Ok(child) => child,
             Err(error) => return Ok(Err(format!("{program} cannot be started ({error})"))),
@@ -232,20 +299,33 @@ pub fn serve(
     who: &str,
     name: &str,
     size: &str,
-    threads: usize,
+    place: &str,
     answer: &Path,
 ) -> Result<(), Box<dyn Error>> {
     let (height, width) = parse(size)?;
     let picture = picture(height, width);
-    let (device, set) = (Device::flex(), InstructionSet::available()[0]);
+    let (adapter, set) = (place.strip_prefix(GRAPHICS), InstructionSet::available()[0]);
+    let device = match adapter {
+        Some(name) => Chosen::by_name(name)?.burn().clone(),
+        None => Device::flex(),
+    };
+    let threads = if adapter.is_some() { 1 } else { place.parse()? };
+    let in_burn = adapter.is_some() || who == "Burn";
+    let kind = if who == "Half" { DType::F16 } else { DType::F32 };
+    if !device.supports_dtype(kind) {
+        return Err("the device does not compute with 16 bit".into());
+    }
     // The numbers are drawn anew, and are the same as those in the file.
     let direct = |ours: &pixmend::net::Network| Direct::on(ours, set, threads);
     let ours: Result<Direct, Box<dyn Fn(Tensor<4>) -> Tensor<4>>> =
-        match (Network::drawn(name), network::of_ours(name, &device), who) {
-            (Some(network), _, "Burn") => Err(Box::new(network.burn())),
-            (Some(network), ..) => Ok(Direct::with(network.graph(), set, threads)),
-            (_, Some(network), "Burn") => Err(Box::new(move |input| network.forward(input))),
-            (_, network, _) => Ok(network.as_ref().and_then(direct).ok_or("no such network")?),
+        match (Network::drawn(name), network::of_ours(name, &device)) {
+            (Some(network), _) if in_burn => Err(Box::new(network.burn(&device, kind))),
+            (Some(network), _) => Ok(Direct::with(network.graph(), set, threads)),
+            (_, Some(network)) if in_burn => {
+                let network = slots::cast(network, kind);
+                Err(Box::new(move |input| network.forward(input.cast(kind)).cast(DType::F32)))
+            }
+            (_, network) => Ok(network.as_ref().and_then(direct).ok_or("no such network")?),
         };
     let run = || match &ours {
         Ok(direct) => direct.run(&picture, height, width),
@@ -256,7 +336,11 @@ pub fn serve(
         }
     };
     let mut out = std::io::stdout();
-    let version = if who == "Burn" { "(flex)" } else { env!("CARGO_PKG_VERSION") };
+    let version = match who {
+        "Burn" => "(flex)",
+        "Half" => "(16_bit)",
+        _ => env!("CARGO_PKG_VERSION"),
+    };
     let (_, before) = usage();
     writeln!(out, "ready {version} {before}")?;
     for (number, _line) in std::io::stdin().lines().enumerate() {
@@ -275,16 +359,29 @@ pub fn serve(
 /// Seconds that all threads of this process have used, and the peak of its memory in KiB.
 #[cfg(unix)]
 fn usage() -> (f64, i64) {
-    use nix::sys::{
-        resource::{UsageWho, getrusage},
-        time::TimeValLike as _,
-    };
-    let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return (0.0, 0) };
-    let time = usage.user_time() + usage.system_time();
-    (time.num_microseconds() as f64 / 1e6, usage.max_rss())
+    usage_of(nix::sys::resource::UsageWho::RUSAGE_SELF)
 }
 
 #[cfg(not(unix))]
 fn usage() -> (f64, i64) {
     (0.0, 0)
+}
+
+/// Seconds that all threads of programs that this one started, and that have ended, have used.
+#[cfg(unix)]
+pub fn usage_of_children() -> f64 {
+    usage_of(nix::sys::resource::UsageWho::RUSAGE_CHILDREN).0
+}
+
+#[cfg(not(unix))]
+pub fn usage_of_children() -> f64 {
+    0.0
+}
+
+#[cfg(unix)]
+fn usage_of(who: nix::sys::resource::UsageWho) -> (f64, i64) {
+    use nix::sys::{resource::getrusage, time::TimeValLike as _};
+    let Ok(usage) = getrusage(who) else { return (0.0, 0) };
+    let time = usage.user_time() + usage.system_time();
+    (time.num_microseconds() as f64 / 1e6, usage.max_rss())
 }

@@ -2,7 +2,7 @@
 //! PyTorch.
 
 use burn::tensor::{
-    Device, Tensor, TensorData, activation::prelu, module::conv2d, ops::ConvOptions,
+    DType, Device, Tensor, TensorData, activation::prelu, module::conv2d, ops::ConvOptions,
 };
 use pixmend::net::{
     NetworkConfig,
@@ -153,17 +153,29 @@ impl Network {
         graph.finished(value, SCALE, SCALE, Some(enlargement))
     }
 
-    /// For Burn.
-    pub fn burn(&self) -> impl Fn(Tensor<4>) -> Tensor<4> + use<> {
-        let device = Device::flex();
+    /// Bytes that its convolutions would move with numbers of so many bytes if each read its input
+    /// and wrote its output once.
+    pub fn traffic(&self, height: usize, width: usize, bytes: usize) -> f64 {
+        let maps: usize = self.filters.iter().map(|filter| filter.inputs + filter.outputs).sum();
+        (maps * height * width * bytes) as f64
+    }
+
+    /// How many convolutions it has.
+    pub const fn convolutions(&self) -> usize {
+        self.filters.len()
+    }
+
+    /// For Burn, on a device and with numbers of a kind.
+    pub fn burn(&self, device: &Device, numbers: DType) -> impl Fn(Tensor<4>) -> Tensor<4> + use<> {
         let vector = |values: &[f32]| {
             let data = TensorData::new(values.to_vec(), [values.len()]);
-            Tensor::<1>::from_data(data, &device)
+            Tensor::<1>::from_data(data, device).cast(numbers)
         };
         let layer = |filter: &Filter| {
             let shape = [filter.outputs, filter.inputs, 3, 3];
             let weight =
-                Tensor::<4>::from_data(TensorData::new(filter.weight.clone(), shape), &device);
+                Tensor::<4>::from_data(TensorData::new(filter.weight.clone(), shape), device);
+            let weight = weight.cast(numbers);
             let (bias, slope) = (vector(&filter.bias), filter.slope.as_deref().map(vector));
             move |input: Tensor<4>| {
                 let options = ConvOptions::new([1; 2], [1; 2], [1; 2], 1);
@@ -177,6 +189,7 @@ impl Network {
         let layers: Vec<_> = self.filters.iter().map(layer).collect();
         let (kind, enlargement) = (self.kind, self.enlargement());
         move |input| {
+            let input = input.cast(numbers);
             let last = layers.len() - 1;
             let large = enlarge(input.clone(), SCALE, enlargement);
             let features = match kind {
@@ -191,7 +204,7 @@ impl Network {
                 }
             };
             let shuffle = burn::nn::PixelShuffleConfig::new(SCALE).init();
-            large + shuffle.forward(layers[last](features))
+            (large + shuffle.forward(layers[last](features))).cast(DType::F32)
         }
     }
 
