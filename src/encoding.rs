@@ -16,6 +16,9 @@ pub struct Encoding {
     /// How hard a PNG is compressed; all levels keep every bit
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t = PngLevel::Balanced)]
     pub png_level: PngLevel,
+    /// Quality of a WebP with losses, 1 to 100; without it every pixel is kept
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub webp_quality: Option<u8>,
     /// How a TIFF is compressed; all ways keep every bit
     #[arg(long, value_name = "WAY", value_enum, default_value_t = TiffCompression::None)]
     pub tiff_compression: TiffCompression,
@@ -37,6 +40,7 @@ impl Default for Encoding {
             jpeg_quality: 95,
             jpeg_colour: JpegColour::default(),
             png_level: PngLevel::default(),
+            webp_quality: None,
             tiff_compression: TiffCompression::default(),
         }
     }
@@ -65,6 +69,11 @@ impl Encoding {
                 self.png_level != usual.png_level,
                 "--png-level",
                 name(self.png_level.to_possible_value()),
+            ),
+            (
+                self.webp_quality != usual.webp_quality,
+                "--webp-quality",
+                self.webp_quality.map_or_else(String::new, |quality| quality.to_string()),
             ),
             (
                 self.tiff_compression != usual.tiff_compression,

@@ -18,12 +18,6 @@ const HEIC: Foreign = Foreign {
 };
 const AVIF: Foreign =
     Foreign { kind: "AVIF", way_out: "convert it first: avifdec IN OUT.png keeps every bit" };
-const JPEG_XL: Foreign =
-    Foreign { kind: "JPEG XL", way_out: "convert it first: djxl IN OUT.png keeps every bit" };
-const OPEN_EXR: Foreign = Foreign {
-    kind: "OpenEXR",
-    way_out: "convert it first to a 16-bit TIFF, in any program that sets its exposure",
-};
 const PHOTOSHOP: Foreign =
     Foreign { kind: "Photoshop", way_out: "save it as a flat TIFF or PNG from the program" };
 const RAW: Foreign = Foreign {
@@ -54,8 +48,6 @@ pub(super) fn of(path: &Path, reader: &mut (impl BufRead + Seek)) -> io::Result<
             Some(b"heic" | b"heix" | b"hevc" | b"heim" | b"heis" | b"mif1" | b"msf1") => Some(HEIC),
             _ => None,
         },
-        [0xFF, 0x0A, ..] | [0, 0, 0, 0x0C, b'J', b'X', b'L', b' ', ..] => Some(JPEG_XL),
-        [0x76, 0x2F, 0x31, 0x01, ..] => Some(OPEN_EXR),
         [b'8', b'B', b'P', b'S', ..] => Some(PHOTOSHOP),
         [b'F', b'U', b'J', b'I', b'F', b'I', b'L', b'M', ..]
         | [b'I', b'I', b'R' | b'U', ..]
@@ -80,9 +72,7 @@ mod tests {
         assert_eq!(kind("a", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"), Some("HEIC"));
         assert_eq!(kind("a", b"\0\0\0\x1cftypmif1\0\0\0\0mif1avif"), Some("AVIF"));
         assert_eq!(kind("a", b"\0\0\0\x18ftypcrx \0\0\0\x01"), Some("camera raw"));
-        assert_eq!(kind("a.jxl", b"\xff\x0a\x01"), Some("JPEG XL"));
         assert_eq!(kind("a.NEF", b"MM\0*\0\0\0\x08"), Some("camera raw"));
-        assert_eq!(kind("a.exr", b"\x76\x2f\x31\x01"), Some("OpenEXR"));
         assert_eq!(kind("a.tif", b"MM\0*\0\0\0\x08"), None);
         assert_eq!(kind("a.mp4", b"\0\0\0\x18ftypisom"), None);
         assert_eq!(kind("a.png", b"\x89PNG"), None);

@@ -8,7 +8,7 @@ use std::{
 };
 
 use image::{
-    ColorType, DynamicImage, ImageDecoder as _, ImageError, ImageReader, Limits,
+    ColorType, DynamicImage, ImageDecoder as _, ImageError, ImageFormat, ImageReader, Limits,
     metadata::Orientation,
 };
 
@@ -228,16 +228,32 @@ impl DecodeError {
 fn guess(reader: &mut (impl BufRead + Seek)) -> std::io::Result<Option<Format>> {
     let guessed = ImageReader::new(&mut *reader).with_guessed_format()?.format();
     reader.seek(SeekFrom::Start(0))?;
-    // BigTIFF, which has another version number.
-    let big = matches!(reader.fill_buf()?, [b'I', b'I', 43, 0, ..] | [b'M', b'M', 0, 43, ..]);
-    Ok(if big { Some(Format::Tiff) } else { guessed.and_then(Format::of_image) })
+    Ok(match reader.fill_buf()? {
+        // BigTIFF, which has another version number.
+        [b'I', b'I', 43, 0, ..] | [b'M', b'M', 0, 43, ..] => Some(Format::Tiff),
+        // Bare, and in a container.
+        [0xFF, 0x0A, ..] | [0, 0, 0, 0x0C, b'J', b'X', b'L', b' ', ..] => Some(Format::JpegXl),
+        _ => guessed.and_then(Format::of_image),
+    })
 }
 
 fn decode(
     reader: impl BufRead + Seek,
     format: Format,
 ) -> Result<(DynamicImage, Metadata), DecodeError> {
-    let mut reader = ImageReader::with_format(reader, format.image());
+    match (format, format.image()) {
+        (Format::OpenExr, _) => formats::open_exr::decode(reader),
+        (_, Some(known)) => decode_known(reader, known),
+        (_, None) => formats::jpeg_xl::decode(reader),
+    }
+}
+
+/// What the image crate decodes.
+fn decode_known(
+    reader: impl BufRead + Seek,
+    format: ImageFormat,
+) -> Result<(DynamicImage, Metadata), DecodeError> {
+    let mut reader = ImageReader::with_format(reader, format);
     let mut limits = Limits::no_limits();
     // Room for what a decoder needs beside the pixels themselves.
     limits.max_alloc = Some(2 * MAX_DECODED_BYTES);

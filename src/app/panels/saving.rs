@@ -8,6 +8,9 @@ use crate::{
     picture::{Format, Metadata, Picture},
 };
 
+/// What a WebP with losses begins with.
+const WEBP_QUALITY: u8 = 90;
+
 /// What can be set for files of this format; each format remembers its own.
 pub(super) fn ui(app: &mut App, format: Option<Format>, ui: &mut Ui) {
     let before = app.settings.clone();
@@ -32,6 +35,23 @@ pub(super) fn ui(app: &mut App, format: Option<Format>, ui: &mut Ui) {
                     (PngLevel::Best, "Smallest file"),
                 ];
                 choice_ui(ui, "Compression", &mut encoding.png_level, &levels);
+            }
+            Some(Format::WebP) => {
+                let mut keeps_all = encoding.webp_quality.is_none();
+                let label = ui.label("Compression");
+                let kept = ui.checkbox(&mut keeps_all, "Keep every pixel");
+                kept.labelled_by(label.id);
+                ui.end_row();
+                encoding.webp_quality = match encoding.webp_quality {
+                    _ if keeps_all => None,
+                    quality => {
+                        let mut quality = quality.unwrap_or(WEBP_QUALITY);
+                        let label = ui.label("Quality");
+                        ui.add(Slider::new(&mut quality, 1..=100)).labelled_by(label.id);
+                        ui.end_row();
+                        Some(quality)
+                    }
+                };
             }
             Some(Format::Tiff) => {
                 let ways = [

@@ -17,6 +17,8 @@ use super::{
     super::metadata::{IPTC_TAG, Metadata, TiffTags, XMP_TAG, iptc},
     Header, Output, Rows, samples,
 };
+use webp::PixelLayout;
+
 use crate::encoding::{JpegColour, PngLevel, TiffCompression};
 
 /// Stands before an XMP packet in JPEG.
@@ -293,9 +295,16 @@ fn gathered(header: &Header, mut rows: Rows) -> io::Result<Vec<u8>> {
     Ok(pixels)
 }
 
-/// Whole, without loss.
+/// Whole; without loss unless a quality is set.
 pub(super) fn webp(header: &Header, rows: Rows, file: &mut Output) -> io::Result<()> {
     let pixels = gathered(header, rows)?;
+    match header.encoding.webp_quality {
+        Some(quality) => webp_with_losses(header, pixels, quality, file),
+        None => webp_without_loss(header, &pixels, file),
+    }
+}
+
+fn webp_without_loss(header: &Header, pixels: &[u8], file: &mut Output) -> io::Result<()> {
     let mut encoder = image_webp::WebPEncoder::new(file);
     let Metadata { icc, exif, xmp, .. } = header.metadata.clone();
     encoder.set_icc_profile(icc.unwrap_or_default());
@@ -307,10 +316,74 @@ pub(super) fn webp(header: &Header, rows: Rows, file: &mut Output) -> io::Result
         ColorType::Rgb8 => image_webp::ColorType::Rgb8,
         _ => image_webp::ColorType::Rgba8,
     };
-    encoder.encode(&pixels, header.width, header.height, color).map_err(|error| match error {
+    encoder.encode(pixels, header.width, header.height, color).map_err(|error| match error {
         image_webp::EncodingError::IoError(error) => error,
         other => io::Error::other(other),
     })
+}
+
+/// libwebp makes the picture; what it is written with is laid around it (RFC 9649, 2.7).
+fn webp_with_losses(
+    header: &Header,
+    pixels: Vec<u8>,
+    quality: u8,
+    file: &mut Output,
+) -> io::Result<()> {
+    const ALPHA: u8 = 1 << 4;
+    let (width, height) = (header.width, header.height);
+    let (pixels, layout) = match header.color {
+        ColorType::L8 => (pixels.iter().flat_map(|value| [*value; 3]).collect(), PixelLayout::Rgb),
+        ColorType::La8 => {
+            let pixel = |pixel: &[u8]| [pixel[0], pixel[0], pixel[0], pixel[1]];
+            (pixels.chunks_exact(2).flat_map(pixel).collect(), PixelLayout::Rgba)
+        }
+        ColorType::Rgb8 => (pixels, PixelLayout::Rgb),
+        _ => (pixels, PixelLayout::Rgba),
+    };
+    let encoder = webp::Encoder::new(&pixels, layout, width, height);
+    let encoded = encoder
+        .encode_simple(false, f32::from(quality))
+        .map_err(|error| io::Error::other(format!("{error:?}")))?;
+    // Behind the file's own header: the picture, and before it its alpha if there is some.
+    let inner = webp_chunks(encoded.get(12..).unwrap_or_default());
+    let is_picture = |name: &[u8]| matches!(name, b"ALPH" | b"VP8 ");
+    let Metadata { icc, exif, xmp, .. } = &header.metadata;
+    let flag = |part: &Option<Vec<u8>>, bit: u8| u8::from(part.is_some()) << bit;
+    let alpha = if inner.iter().any(|(name, _)| *name == b"ALPH") { ALPHA } else { 0 };
+    let flags = alpha | flag(icc, 5) | flag(exif, 3) | flag(xmp, 2);
+    let mut canvas = vec![flags, 0, 0, 0];
+    for side in [width, height] {
+        canvas.extend_from_slice(&(side - 1).to_le_bytes()[..3]);
+    }
+    let part = |name: &'static [u8], part: &'_ Option<Vec<u8>>| Some((name, part.clone()?));
+    let chunks = [Some((&b"VP8X"[..], canvas)), part(b"ICCP", icc)]
+        .into_iter()
+        .flatten()
+        .chain(inner.iter().filter(|(name, _)| is_picture(name)).map(|(n, b)| (*n, b.to_vec())))
+        .chain([part(b"EXIF", exif), part(b"XMP ", xmp)].into_iter().flatten());
+    let mut body = b"WEBP".to_vec();
+    for (name, bytes) in chunks {
+        body.extend_from_slice(name);
+        body.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+        body.extend_from_slice(&bytes);
+        body.resize(body.len().next_multiple_of(2), 0);
+    }
+    file.write_all(b"RIFF")?;
+    file.write_all(&(body.len() as u32).to_le_bytes())?;
+    file.write_all(&body)
+}
+
+/// Names and contents of the chunks of a RIFF file, one after the other.
+fn webp_chunks(mut bytes: &[u8]) -> Vec<(&[u8], &[u8])> {
+    let mut chunks = Vec::new();
+    while let Some((name, rest)) = bytes.split_at_checked(4)
+        && let Some((length, rest)) = rest.split_first_chunk()
+        && let Some(content) = rest.get(..u32::from_le_bytes(*length) as usize)
+    {
+        chunks.push((name, content));
+        bytes = rest.get(content.len().next_multiple_of(2)..).unwrap_or_default();
+    }
+    chunks
 }
 
 /// Whole.

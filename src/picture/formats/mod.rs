@@ -25,6 +25,8 @@ use crate::{
 };
 
 mod encoders;
+pub(super) mod jpeg_xl;
+pub(super) mod open_exr;
 
 /// What fits into one segment of a JPEG beside its own header.
 const MAX_JPEG_EXIF: usize = 65_527;
@@ -50,6 +52,10 @@ pub enum Format {
     Qoi,
     /// 8 and 16 bit, no metadata: PBM, PGM, PPM and PAM.
     Pnm,
+    /// 8 and 16 bit; the first picture of several.
+    JpegXl,
+    /// Amounts of light, which become 16 bit; no metadata.
+    OpenExr,
 }
 
 impl Format {
@@ -57,12 +63,12 @@ impl Format {
     pub const WRITTEN: [Self; 5] = [Self::Jpeg, Self::Png, Self::WebP, Self::Tiff, Self::Bmp];
 
     /// Those that are only read.
-    pub const READ: [Self; 3] = [Self::Gif, Self::Qoi, Self::Pnm];
+    pub const READ: [Self; 5] = [Self::Gif, Self::Qoi, Self::Pnm, Self::JpegXl, Self::OpenExr];
 
     /// Endings of all that is read, without the dot.
-    pub const ENDINGS: [&str; 13] = [
+    pub const ENDINGS: [&str; 15] = [
         "jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp", "gif", "qoi", "pbm", "pgm", "ppm",
-        "pam",
+        "pam", "jxl", "exr",
     ];
 
     /// The format to be written that a path's ending names.
@@ -74,7 +80,11 @@ impl Format {
     /// The format that a path's ending names.
     #[must_use]
     pub fn named(path: &Path) -> Option<Self> {
-        ImageFormat::from_path(path).ok().and_then(Self::of_image)
+        let ending = path.extension()?;
+        if ending.eq_ignore_ascii_case("jxl") {
+            return Some(Self::JpegXl);
+        }
+        ImageFormat::from_extension(ending).and_then(Self::of_image)
     }
 
     /// In what a result is written unless another format is named.
@@ -84,11 +94,12 @@ impl Format {
     }
 
     pub(super) fn of_image(format: ImageFormat) -> Option<Self> {
-        Self::WRITTEN.into_iter().chain(Self::READ).find(|own| own.image() == format)
+        Self::WRITTEN.into_iter().chain(Self::READ).find(|own| own.image() == Some(format))
     }
 
-    pub(super) const fn image(self) -> ImageFormat {
-        match self {
+    /// The same as the image crate names it.
+    pub(super) const fn image(self) -> Option<ImageFormat> {
+        Some(match self {
             Self::Jpeg => ImageFormat::Jpeg,
             Self::Png => ImageFormat::Png,
             Self::WebP => ImageFormat::WebP,
@@ -97,7 +108,9 @@ impl Format {
             Self::Gif => ImageFormat::Gif,
             Self::Qoi => ImageFormat::Qoi,
             Self::Pnm => ImageFormat::Pnm,
-        }
+            Self::OpenExr => ImageFormat::OpenExr,
+            Self::JpegXl => return None,
+        })
     }
 
     /// Its usual name.
@@ -112,6 +125,8 @@ impl Format {
             Self::Gif => "GIF",
             Self::Qoi => "QOI",
             Self::Pnm => "PNM",
+            Self::JpegXl => "JPEG XL",
+            Self::OpenExr => "OpenEXR",
         }
     }
 
@@ -127,6 +142,8 @@ impl Format {
             Self::Gif => "gif",
             Self::Qoi => "qoi",
             Self::Pnm => "pnm",
+            Self::JpegXl => "jxl",
+            Self::OpenExr => "exr",
         }
     }
 
@@ -139,7 +156,9 @@ impl Format {
             // The header counts bytes in 32 bits; 32,767 a side stays below.
             Self::Bmp => 32_767,
             Self::Gif => 65_535,
-            Self::Png | Self::Tiff | Self::Qoi | Self::Pnm => i32::MAX as u32,
+            Self::Png | Self::Tiff | Self::Qoi | Self::Pnm | Self::JpegXl | Self::OpenExr => {
+                i32::MAX as u32
+            }
         }
     }
 
@@ -479,7 +498,7 @@ fn encode(format: Format, header: &Header, file: File, queue: Receiver<Vec<u8>>)
         Format::Jpeg => encoders::jpeg(header, rows, &mut file),
         Format::WebP => encoders::webp(header, rows, &mut file),
         Format::Bmp => encoders::bmp(header, rows, &mut file),
-        Format::Gif | Format::Qoi | Format::Pnm => {
+        Format::Gif | Format::Qoi | Format::Pnm | Format::JpegXl | Format::OpenExr => {
             Err(io::Error::other("this format is only read"))
         }
     };
