@@ -47,6 +47,17 @@ impl Default for Print {
 /// Centimetres in an inch.
 const INCH: f64 = 2.54;
 
+impl Size {
+    /// Dots per inch of a print; `None` where nothing is said of one.
+    #[must_use]
+    pub fn dpi(&self) -> Option<u32> {
+        match self {
+            Self::Print(print) => Some(print.dpi.round() as u32),
+            _ => None,
+        }
+    }
+}
+
 impl FromStr for Print {
     type Err = String;
 

@@ -50,6 +50,7 @@ fn full(color: ColorType) -> Metadata {
         exif: Some(phone_exif(1)),
         xmp: Some(XMP.into()),
         iptc: Some(iptc()),
+        dpi: None,
     }
 }
 
@@ -238,5 +239,88 @@ fn compression_is_chosen_for_each_format() {
     for (name, way) in [("b.tif", TiffCompression::Lzw), ("c.tif", TiffCompression::Deflate)] {
         let (packed, b) = size(name, Encoding { tiff_compression: way, ..plain });
         assert!(packed < none && a == b && a == pixels, "{way:?}: {packed} {none}");
+    }
+}
+
+#[test]
+fn a_webp_with_losses_is_smaller_and_keeps_what_belongs_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let pixels: DynamicImage = picture(320, 240).into();
+    let size = |name: &str, pixels: &DynamicImage, webp_quality| {
+        let path = folder.path().join(name);
+        let encoding = Encoding { webp_quality, ..Encoding::default() };
+        save(&path, pixels, full(pixels.color()), encoding);
+        let Said { icc, exif, xmp, .. } = said(&path);
+        assert!(icc && exif && xmp, "{name}");
+        (std::fs::metadata(&path).unwrap().len(), image::open(&path).unwrap())
+    };
+    let (whole, same) = size("a.webp", &pixels, None);
+    assert_eq!(same, pixels);
+    let (high, near) = size("b.webp", &pixels, Some(95));
+    let (low, _) = size("c.webp", &pixels, Some(40));
+    assert!(low < high && high < whole, "{low} {high} {whole}");
+    let (near, pixels) = (near.into_rgb8(), pixels.into_rgb8());
+    let off = |(a, b): (&u8, &u8)| u64::from(a.abs_diff(*b));
+    let mean = near.iter().zip(pixels.iter()).map(off).sum::<u64>() as f64 / pixels.len() as f64;
+    assert!(mean < 8.0, "{mean}");
+    // With alpha, and grey.
+    let clear = image::RgbaImage::from_fn(40, 30, |x, y| {
+        image::Rgba([200, 40, 90, if (x / 10 + y / 10) % 2 == 0 { 255 } else { 0 }])
+    });
+    let (_, read) = size("d.webp", &clear.clone().into(), Some(80));
+    let alphas = read.into_rgba8();
+    assert!(alphas.pixels().zip(clear.pixels()).all(|(a, b)| a.0[3] == b.0[3]));
+    let grey = image::GrayImage::from_fn(33, 21, |x, _| image::Luma([(x * 7) as u8]));
+    let path = folder.path().join("e.webp");
+    let encoding = Encoding { webp_quality: Some(90), ..Encoding::default() };
+    save(&path, &grey.into(), Metadata::default(), encoding);
+    assert_eq!(image::open(&path).unwrap().into_luma8().dimensions(), (33, 21));
+}
+
+#[test]
+fn a_print_states_its_dots_per_inch() {
+    let folder = tempfile::tempdir().unwrap();
+    let pixels: DynamicImage = picture(32, 24).into();
+    let written = |name: &str, exif: Option<Vec<u8>>| {
+        let path = folder.path().join(name);
+        let metadata = Metadata { exif, dpi: Some(240), ..Metadata::default() };
+        save(&path, &pixels, metadata, Encoding::default());
+        path
+    };
+    let png = png::Decoder::new(BufReader::new(File::open(written("a.png", None)).unwrap()));
+    let stated = png.read_info().unwrap().info().pixel_dims.unwrap();
+    assert_eq!((stated.xppu, stated.yppu), (9449, 9449), "240 / 0.0254");
+    let jpeg = std::fs::read(written("a.jpg", None)).unwrap();
+    // JFIF: unit 1 is the inch, then both densities.
+    assert_eq!(&jpeg[6..11], b"JFIF\0");
+    assert_eq!(&jpeg[13..18], [1, 0, 240, 0, 240]);
+    let resolution = |path: &Path| {
+        let mut container = BufReader::new(File::open(path).unwrap());
+        let exif = exif::Reader::new().read_from_container(&mut container).unwrap();
+        let text =
+            |tag| exif.get_field(tag, exif::In::PRIMARY).unwrap().display_value().to_string();
+        [
+            text(exif::Tag::XResolution),
+            text(exif::Tag::YResolution),
+            text(exif::Tag::ResolutionUnit),
+        ]
+    };
+    let stated = ["240", "240", "inch"].map(str::to_owned);
+    assert_eq!(resolution(&written("a.tif", None)), stated);
+    // What a camera stated is stated anew.
+    let field = |tag, value| exif::Field { tag, ifd_num: exif::In::PRIMARY, value };
+    let ratio = || exif::Value::Rational(vec![exif::Rational { num: 72, denom: 1 }]);
+    let fields = [
+        field(exif::Tag::XResolution, ratio()),
+        field(exif::Tag::YResolution, ratio()),
+        field(exif::Tag::ResolutionUnit, exif::Value::Short(vec![3])),
+    ];
+    let mut writer = exif::experimental::Writer::new();
+    fields.iter().for_each(|field| writer.push_field(field));
+    let mut block = std::io::Cursor::new(Vec::new());
+    writer.write(&mut block, false).unwrap();
+    for name in ["b.jpg", "b.png", "b.webp", "b.tif"] {
+        let path = written(name, Some(block.get_ref().clone()));
+        assert_eq!(resolution(&path), stated, "{name}");
     }
 }

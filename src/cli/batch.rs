@@ -126,7 +126,7 @@ fn one(input: &Path, destination: &Destination, operation: &Operation) -> Result
         (operation, loaded.model())
     else {
         let run = |monitor: &mut dyn Monitor| loaded.run(&picture, &device, monitor);
-        return target.fill(&picture, run, Made::in_words);
+        return target.fill(&picture, None, run, Made::in_words);
     };
     let steps = options.steps(picture.size(), model)?;
     let estimate = Estimate::of(&picture, model, &device, options, Some(target.format()), false)?;
@@ -145,7 +145,7 @@ fn one(input: &Path, destination: &Destination, operation: &Operation) -> Result
         let receipt = upscale(&picture, model, &device, options, monitor)?;
         Ok(Enlarged { receipt, estimate: Some(estimate), command })
     };
-    target.fill(&picture, run, |done| Made::Whole(done.receipt.clone()).in_words())
+    target.fill(&picture, operation.dpi(), run, |done| Made::Whole(done.receipt.clone()).in_words())
 }
 
 fn many(

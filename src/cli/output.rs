@@ -122,13 +122,11 @@ impl Target {
     pub(super) fn fill<R: Serialize>(
         self,
         picture: &Picture,
+        dpi: Option<u32>,
         run: impl FnOnce(&mut dyn Monitor) -> Result<R>,
         sentence: impl FnOnce(&R) -> String,
     ) -> Result<()> {
-        let mut metadata = picture.metadata.clone();
-        if self.writing.strip_location {
-            metadata.remove_location();
-        }
+        let metadata = picture.metadata.for_result(self.writing.strip_location, dpi);
         let mut monitor = ToFile {
             file: ResultFile::new(self.path, metadata.clone(), self.writing.encoding),
             bar: bar(self.json),

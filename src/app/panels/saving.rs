@@ -91,12 +91,10 @@ fn choice_ui<T: Copy + PartialEq>(ui: &mut Ui, name: &str, chosen: &mut T, all: 
 }
 
 impl App {
-    /// What of a photo's metadata goes into its results.
+    /// What of a photo's metadata goes into the result on screen.
     pub(in super::super) fn kept_metadata(&self, picture: &Picture) -> Metadata {
-        let mut metadata = picture.metadata.clone();
-        if self.settings.strip_location {
-            metadata.remove_location();
-        }
-        metadata
+        let recipe = self.finished().and_then(|result| result.recipe.as_ref());
+        let dpi = recipe.and_then(|recipe| recipe.options.size.dpi());
+        picture.metadata.for_result(self.settings.strip_location, dpi)
     }
 }

@@ -172,6 +172,15 @@ impl Operation {
         }
     }
 
+    /// Dots per inch for which its result is made, if it is for a print.
+    #[must_use]
+    pub fn dpi(&self) -> Option<u32> {
+        match self {
+            Self::Upscale { options, .. } => options.size.dpi(),
+            Self::Mend { .. } | Self::Clean { .. } | Self::Colour { .. } => None,
+        }
+    }
+
     /// Name or file of its model.
     #[must_use]
     pub fn model(&self) -> &str {

@@ -78,10 +78,7 @@ impl Task {
         if let Some(folder) = target.parent() {
             std::fs::create_dir_all(folder).map_err(|error| Error::write(folder, error))?;
         }
-        let mut metadata = picture.metadata.clone();
-        if job.writing.strip_location {
-            metadata.remove_location();
-        }
+        let metadata = picture.metadata.for_result(job.writing.strip_location, job.operation.dpi());
         for loss in format.losses(picture.pixels.color(), &metadata) {
             watch.note(&loss);
         }

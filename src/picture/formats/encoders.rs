@@ -7,7 +7,7 @@ use std::{
 
 use flate2::write::ZlibEncoder;
 use image::{ColorType, ExtendedColorType};
-use jpeg_encoder::{JpegColorType, SamplingFactor, rgb_to_ycbcr};
+use jpeg_encoder::{JpegColorType, PixelDensity, PixelDensityUnit, SamplingFactor, rgb_to_ycbcr};
 use tiff::{
     encoder::{TiffEncoder, TiffKind},
     tags::{CompressionMethod, ExtraSamples, PhotometricInterpretation, Predictor, Tag},
@@ -23,6 +23,8 @@ use crate::encoding::{JpegColour, PngLevel, TiffCompression};
 
 /// Stands before an XMP packet in JPEG.
 pub(super) const XMP_NAMESPACE: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
+
+const METRES_AN_INCH: f64 = 0.0254;
 
 /// Row by row.
 pub(super) fn png(header: &Header, mut rows: Rows, file: &mut Output) -> io::Result<()> {
@@ -41,6 +43,10 @@ pub(super) fn png(header: &Header, mut rows: Rows, file: &mut Output) -> io::Res
     info.bit_depth = bit_depth;
     info.icc_profile = header.metadata.icc.as_deref().map(Into::into);
     info.exif_metadata = header.metadata.exif.as_deref().map(Into::into);
+    info.pixel_dims = header.metadata.dpi.map(|dpi| {
+        let a_metre = (f64::from(dpi) / METRES_AN_INCH).round() as u32;
+        png::PixelDimensions { xppu: a_metre, yppu: a_metre, unit: png::Unit::Meter }
+    });
     let mut encoder = png::Encoder::with_info(file, info)?;
     encoder.set_compression(match header.encoding.png_level {
         PngLevel::Fast => png::Compression::Fast,
@@ -93,7 +99,10 @@ fn tiff_strips<K: TiffKind>(
     header: &Header,
     mut rows: Rows,
 ) -> tiff::TiffResult<()> {
-    let tags = TiffTags::of_exif(header.metadata.exif.as_deref().unwrap_or_default());
+    let mut tags = TiffTags::of_exif(header.metadata.exif.as_deref().unwrap_or_default());
+    if let Some(dpi) = header.metadata.dpi {
+        tags.set_resolution(dpi);
+    }
     let pointers = tags.write_parts(&mut encoder)?;
     let channels = header.color.channel_count();
     let bits = 8 * u16::from(header.color.bytes_per_pixel() / channels);
@@ -262,7 +271,10 @@ pub(super) fn jpeg(header: &Header, rows: Rows, file: &mut Output) -> io::Result
         JpegColour::Quarter => SamplingFactor::R_4_2_0,
     });
     // Readers look for EXIF at the very beginning.
-    let Metadata { icc, exif, xmp, iptc } = &header.metadata;
+    let Metadata { icc, exif, xmp, iptc, dpi } = &header.metadata;
+    if let Some(dpi) = dpi.and_then(|dpi| u16::try_from(dpi).ok()) {
+        encoder.set_density(PixelDensity { density: (dpi, dpi), unit: PixelDensityUnit::Inches });
+    }
     if let Some(exif) = exif {
         encoder.add_exif_metadata(exif).map_err(failed)?;
     }

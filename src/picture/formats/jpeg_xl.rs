@@ -70,7 +70,8 @@ pub(in super::super) fn decode(
         _ => None,
     };
     let icc = (picture.rendered_cicp() != Some(SRGB)).then(|| picture.rendered_icc());
-    let mut metadata = Metadata { icc: icc.filter(|icc| !icc.is_empty()), exif, xmp, iptc: None };
+    let mut metadata =
+        Metadata { icc: icc.filter(|icc| !icc.is_empty()), exif, xmp, ..Metadata::default() };
     // The pixels are upright: what the file itself states goes before its EXIF.
     let _stated = metadata.take_orientation();
     Ok((pixels, metadata))

@@ -212,7 +212,7 @@ impl Format {
     #[must_use]
     pub fn fates(self, color: ColorType, metadata: &Metadata) -> Vec<Fate> {
         let name = self.name();
-        let Metadata { icc, exif, xmp, iptc } = metadata;
+        let Metadata { icc, exif, xmp, iptc, .. } = metadata;
         let held = |part: &Option<Vec<u8>>, most: usize| match (self, part) {
             (Self::Bmp, _) => Some(format!("{name} does not hold it")),
             (Self::Jpeg, Some(bytes)) if bytes.len() > most => {

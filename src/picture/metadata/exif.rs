@@ -6,6 +6,9 @@ use std::ops::Range;
 /// Tags by number.
 const IMAGE_WIDTH: u16 = 0x0100;
 const IMAGE_LENGTH: u16 = 0x0101;
+const X_RESOLUTION: u16 = 0x011A;
+const Y_RESOLUTION: u16 = 0x011B;
+const RESOLUTION_UNIT: u16 = 0x0128;
 const EXIF_DIRECTORY: u16 = 0x8769;
 const GPS_DIRECTORY: u16 = 0x8825;
 const PIXEL_X_DIMENSION: u16 = 0xA002;
@@ -42,6 +45,24 @@ pub(super) fn set_size(block: &mut [u8], width: u32, height: u32) {
             let bytes = [order.short(4).as_slice(), &order.long(1), &order.long(value)].concat();
             block[entry + 2..entry + ENTRY].copy_from_slice(&bytes);
         }
+    }
+}
+
+/// States dots per inch where a resolution is stated.
+pub(super) fn set_resolution(block: &mut [u8], dpi: u32) {
+    const INCH: u16 = 2;
+    let Some(order) = Order::of(block) else { return };
+    let Some(first) = order.first(block) else { return };
+    for tag in [X_RESOLUTION, Y_RESOLUTION] {
+        let entry = order.find(block, first, tag);
+        if let Some(values) = entry.and_then(|entry| order.outside(block, entry))
+            && values.len() == 8
+        {
+            block[values].copy_from_slice(&[order.long(dpi), order.long(1)].concat());
+        }
+    }
+    if let Some(entry) = order.find(block, first, RESOLUTION_UNIT) {
+        block[entry + 8..entry + 10].copy_from_slice(&order.short(INCH));
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Metadata {
     pub xmp: Option<Vec<u8>>,
     /// IPTC-IIM, a bare chain of data sets.
     pub iptc: Option<Vec<u8>>,
+    /// Dots per inch to be stated; `None` leaves what EXIF says.
+    pub dpi: Option<u32>,
 }
 
 /// Where TIFF holds XMP and IPTC.
@@ -122,10 +124,23 @@ impl Metadata {
         Orientation::remove_from_exif_chunk(exif)
     }
 
+    /// What of it goes into a result that is to be printed at so many dots per inch, if any.
+    #[must_use]
+    pub fn for_result(&self, strip_location: bool, dpi: Option<u32>) -> Self {
+        let mut kept = Self { dpi, ..self.clone() };
+        if strip_location {
+            kept.remove_location();
+        }
+        kept
+    }
+
     /// States the size of the pixels where a size is stated, and that they are upright.
     pub(super) fn describe(&mut self, width: u32, height: u32) {
         if let Some(block) = &mut self.exif {
             exif::set_size(block, width, height);
+            if let Some(dpi) = self.dpi {
+                exif::set_resolution(block, dpi);
+            }
         }
         if let Some(packet) = &mut self.xmp {
             let change = Change { size: Some((width, height)), ..Change::default() };
@@ -167,6 +182,7 @@ impl Metadata {
                 .ok()
                 .flatten()
                 .and_then(|stored| iptc::unwrapped(&stored)),
+            dpi: None,
         }
     }
 }
@@ -297,6 +313,17 @@ impl TiffTags {
             .push((tag, kind, bytes));
         }
         tags
+    }
+
+    /// States dots per inch, whatever was said before.
+    pub fn set_resolution(&mut self, dpi: u32) {
+        const INCH: u16 = 2;
+        let tags = [Tag::XResolution, Tag::YResolution, Tag::ResolutionUnit];
+        self.main.retain(|(tag, ..)| !tags.contains(tag));
+        let ratio = [dpi, 1].map(u32::to_ne_bytes).concat();
+        self.main.push((tags[0], Type::RATIONAL, ratio.clone()));
+        self.main.push((tags[1], Type::RATIONAL, ratio));
+        self.main.push((tags[2], Type::SHORT, INCH.to_ne_bytes().to_vec()));
     }
 
     /// Writes the EXIF and GPS directories. To be called before the picture's
