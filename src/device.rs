@@ -7,7 +7,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Mutex, PoisonError},
+    sync::{LazyLock, Mutex, PoisonError},
 };
 
 use burn::{
@@ -123,8 +123,16 @@ impl Adapter {
 }
 
 /// Every adapter of every graphics interface; empty without a driver.
+///
+/// Drivers take a tenth of a second to tell, so they are asked once: a card that comes later is seen
+/// by the next start.
 #[must_use]
 pub fn adapters() -> Vec<Adapter> {
+    static FOUND: LazyLock<Vec<Adapter>> = LazyLock::new(enumerate);
+    FOUND.clone()
+}
+
+fn enumerate() -> Vec<Adapter> {
     let of = |backends: Backends| {
         let found = guarded(|| {
             let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {

@@ -155,6 +155,14 @@ impl Grid {
         });
     }
 
+    /// With what another one has of the same picture.
+    pub(super) fn plus(mut self, other: &Self) -> Self {
+        for (sums, more) in self.sums.iter_mut().zip(&other.sums) {
+            sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+        }
+        self
+    }
+
     /// The mean of a cell whose pixels have all been added.
     pub(super) fn mean(&self, cell: usize) -> [f64; 3] {
         let count = f64::from(self.across.pixels) * f64::from(self.down.pixels);

@@ -17,13 +17,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     cells::Grid,
-    tiled::{Area, planes_of, push_part},
+    tiled::{Area, part_of, planes_of},
 };
 use crate::rect::Rect;
 
 /// Least side of a cell, in pixels of the photo and of the result: wider than the blocks of a JPEG
 /// with halved colour.
 const CELL: u32 = 16;
+
+/// Rows of the photo that a thread takes at a time.
+const BAND: u32 = 64;
 
 /// How far the colours of a result are from those of its photo: means over cells, in CIEDE2000.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,11 +54,14 @@ impl ColourLock {
         let size = (photo.width(), photo.height());
         let cells = |photo: u32, output: u32| (photo.min(output) / CELL).max(1);
         let cells = (cells(size.0, output.0), cells(size.1, output.1));
-        let mut means = Grid::new(cells, size);
-        for y in (0..size.1).step_by(CELL as usize) {
-            let band = Rect::spanning(0, y, size.0, (y + CELL).min(size.1));
+        // Whole numbers: the order in which bands are added leaves no trace.
+        let empty = || Grid::new(cells, size);
+        let means = (0..size.1.div_ceil(BAND)).into_par_iter().fold(empty, |mut means, band| {
+            let band = Rect::spanning(0, band * BAND, size.0, ((band + 1) * BAND).min(size.1));
             means.add(&planes_of(photo, band), band);
-        }
+            means
+        });
+        let means = means.reduce(empty, |all, more| all.plus(&more));
         let network = Grid::new(cells, output);
         let whole = u64::from(output.0) * u64::from(output.1);
         Self {
@@ -87,7 +93,8 @@ impl ColourLock {
         for (top, bottom) in rows {
             let columns = across.parts(x, area.area.right());
             let parts = columns.into_iter().map(|(x, right)| Rect::spanning(x, top, right, bottom));
-            self.waiting.extend(parts.map(|part| cut(&area, part)));
+            let cut = |part| part_of(&area.planes, area.area, part);
+            self.waiting.extend(parts.map(|area| Area { area, planes: cut(area) }));
         }
         let waiting = std::mem::take(&mut self.waiting);
         let (ready, waiting) = waiting.into_iter().partition(|part| self.is_known(part.area));
@@ -155,15 +162,6 @@ impl ColourLock {
         }
         self.result.add(&area.planes, area.area);
     }
-}
-
-/// A part of an area.
-fn cut(area: &Area, part: Rect) -> Area {
-    let mut planes = Vec::with_capacity(3 * part.area() as usize);
-    for plane in area.planes.chunks_exact(area.area.area() as usize) {
-        push_part(plane, area.area, part, &mut planes);
-    }
-    Area { area: part, planes }
 }
 
 #[cfg(test)]

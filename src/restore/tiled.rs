@@ -495,22 +495,15 @@ impl Runner<'_, '_> {
             width: window.width * scale,
             height: window.height * scale,
         };
-        let mut planes = Vec::with_capacity(3 * area.area() as usize);
-        for plane in answer.chunks_exact(window.area() as usize) {
-            match &self.resampler {
-                // Light adds up, its encoding does not: fine bright detail would darken.
-                Some(resampler) => {
-                    let light: Vec<f32> = plane.iter().map(|value| light::of(*value)).collect();
-                    let shrunk = resampler.area(&light, window, area);
-                    planes.extend(shrunk.into_iter().map(light::encoded));
-                }
-                None => push_part(plane, window, area, &mut planes),
-            }
-        }
-        planes.par_chunks_mut(CHUNK).for_each(|values| {
-            values.iter_mut().for_each(|value| *value = value.clamp(0.0, 1.0));
+        let Some(resampler) = &self.resampler else {
+            return part_of(answer, window, area);
+        };
+        // Light adds up, its encoding does not: fine bright detail would darken.
+        let planes = answer.chunks_exact(window.area() as usize).flat_map(|plane| {
+            let light: Vec<f32> = plane.iter().map(|value| light::of(*value)).collect();
+            resampler.area(&light, window, area)
         });
-        planes
+        planes.map(light::encoded).collect()
     }
 
     /// Planes that the network reads.
@@ -602,7 +595,8 @@ impl Runner<'_, '_> {
                 let area = Rect::spanning(0, top, out_width, next_top);
                 let weights: Vec<f32> = weights.drain(..done).collect();
                 let plane = |sums: &mut Vec<f32>| -> Vec<f32> {
-                    sums.drain(..done).zip(&weights).map(|(sum, weight)| sum / weight).collect()
+                    let means = sums.drain(..done).zip(&weights).map(|(sum, weight)| sum / weight);
+                    means.map(|mean| mean.clamp(0.0, 1.0)).collect()
                 };
                 let planes = band.iter_mut().flat_map(plane).collect();
                 finished(Area { area, planes }, monitor)?;
@@ -637,12 +631,21 @@ pub(super) fn planes_of(source: &DynamicImage, window: Rect) -> Vec<f32> {
     (0..3).flat_map(|channel| pixels.pixels().map(move |pixel| pixel.0[channel])).collect()
 }
 
-/// Appends the part of a plane, which covers `whole`, that lies in `part`.
-pub(super) fn push_part(plane: &[f32], whole: Rect, part: Rect, to: &mut Vec<f32>) {
-    for y in part.y - whole.y..part.bottom() - whole.y {
-        let start = (y * whole.width + part.x - whole.x) as usize;
-        to.extend_from_slice(&plane[start..start + part.width as usize]);
-    }
+/// What planes that cover `whole` have in `part` of it.
+pub(super) fn part_of(planes: &[f32], whole: Rect, part: Rect) -> Vec<f32> {
+    let [wide, high, pixels] =
+        [part.width.into(), part.height.into(), whole.area()].map(|count: u64| count as usize);
+    let (left, top) = ((part.x - whole.x) as usize, (part.y - whole.y) as usize);
+    let mut cut = vec![0.0; planes.len() / pixels * wide * high];
+    // Many rows at a time: one alone is too little work for a thread.
+    cut.par_chunks_exact_mut(wide.max(1)).enumerate().with_min_len(CHUNK / wide + 1).for_each(
+        |(row, to)| {
+            let (plane, y) = (row / high, row % high);
+            let start = plane * pixels + (top + y) * whole.width as usize + left;
+            to.copy_from_slice(&planes[start..start + wide]);
+        },
+    );
+    cut
 }
 
 /// Largest minus smallest value; `None` if one is not a finite number.
