@@ -42,7 +42,8 @@ impl Monitor for Collect {
 fn enlarged(source: &DynamicImage, scale: f64, tile: u32) -> Vec<u8> {
     let source = Picture::from_pixels("test", source.clone());
     let model = Model::find("starter").unwrap();
-    let options = UpscaleOptions { size: Size::Scale(scale), colour_lock: true, tile: Some(tile) };
+    let options =
+        UpscaleOptions { size: Size::Scale(scale), tile: Some(tile), ..UpscaleOptions::default() };
     let mut collect = Collect { patches: Vec::new(), cancel_after: usize::MAX };
     let receipt = upscale(&source, &model, &Chosen::cpu(), &options, &mut collect).unwrap();
     let mosaic = Mosaic {
@@ -116,7 +117,12 @@ fn sixteen_bits_are_real() {
 fn a_job_ends_within_one_tile_of_being_cancelled() {
     let source = Picture::from_pixels("test", picture(200, 150).into());
     let model = Model::find("starter").unwrap();
-    let options = UpscaleOptions { size: Size::Scale(4.0), colour_lock: false, tile: Some(64) };
+    let options = UpscaleOptions {
+        size: Size::Scale(4.0),
+        colour_lock: false,
+        tile: Some(64),
+        ..UpscaleOptions::default()
+    };
     let mut collect = Collect { patches: Vec::new(), cancel_after: 3 };
     let ended = upscale(&source, &model, &Chosen::cpu(), &options, &mut collect);
     assert!(matches!(ended, Err(Error::Cancelled)));

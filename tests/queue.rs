@@ -472,6 +472,7 @@ fn job(source: &Path, target: &Path) -> Job {
                 tile: Some(64),
                 // It would take a tile that was blackened for a tint.
                 colour_lock: false,
+                ..UpscaleOptions::default()
             },
         },
         writing: Writing::default(),

@@ -222,6 +222,7 @@ impl App {
                 options: UpscaleOptions {
                     size: self.settings.size,
                     colour_lock: self.settings.colour_lock,
+                    strength: self.enlarged_strength,
                     tile: None,
                 },
             },

@@ -176,8 +176,10 @@ pub struct App {
     saving: Option<JobHandle>,
     task: Task,
     training: Training,
-    /// How much of a cleaned photo is taken, 0 to 1.
+    /// How much of a cleaned or coloured photo is taken, 0 to 1.
     strength: f32,
+    /// The same of an enlarged one.
+    enlarged_strength: f32,
     /// The sample photo, for its button.
     sample: egui::TextureHandle,
     /// Names for the list of devices.
@@ -273,6 +275,7 @@ impl App {
             task: Task::Upscale,
             training: Training::new(),
             strength: 1.0,
+            enlarged_strength: 1.0,
             sample: sample_texture(&ctx)?,
             adapters: Vec::new(),
             models: Vec::new(),
@@ -345,7 +348,11 @@ impl App {
 
     /// How much of a result is taken.
     fn strength_of(&self, result: &ResultSoFar) -> f32 {
-        if matches!(result.made_by, Made::Clean | Made::Colour) { self.strength } else { 1.0 }
+        match result.made_by {
+            Made::Clean | Made::Colour => self.strength,
+            Made::Upscale => self.enlarged_strength,
+            Made::Fill => 1.0,
+        }
     }
 
     fn repairs(&self) -> bool {

@@ -37,6 +37,10 @@ pub struct Arguments {
     /// Leave the colours as the network made them, even where they drift from the photo's
     #[arg(long)]
     no_colour_lock: bool,
+    /// How much of the network's answer is taken, 0 to 1; the rest is the photo, enlarged by bicubic
+    /// interpolation
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
+    strength: f32,
     /// Side of a tile in pixels of the photo [default: what suits the device]
     #[arg(long, value_name = "N")]
     tile: Option<u32>,
@@ -90,6 +94,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         options: UpscaleOptions {
             size: arguments.size.size(),
             colour_lock: !arguments.no_colour_lock,
+            strength: arguments.strength,
             tile: arguments.tile,
         },
     };

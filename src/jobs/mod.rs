@@ -40,7 +40,7 @@ use crate::{
         Monitor, Mosaic, Patch, Progress, Receipt, Start, UpscaleOptions,
         estimate::Estimate,
         mend::MendReceipt,
-        repaint::weakened,
+        plain::weakened,
         report::{Enlarged, Report},
         steps::{self, Action, Done, Step, replay},
         strips,
@@ -140,7 +140,7 @@ pub enum Job {
         picture: Arc<Picture>,
         /// The result.
         result: Mosaic,
-        /// How much of it is taken, 0 to 1; less than 1 only where it has the photo's size.
+        /// How much of it is taken, 0 to 1; the rest is the photo, enlarged by interpolation.
         strength: f32,
     },
     /// Keep the mask of a photo beside it.

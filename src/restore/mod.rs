@@ -20,6 +20,7 @@ pub mod evaluate;
 pub mod file;
 pub mod mend;
 mod opaque;
+pub mod plain;
 pub mod plan;
 pub mod recipe;
 pub mod repaint;

@@ -7,6 +7,7 @@ use egui::{
 
 use super::{
     super::{App, Command, batch::What, theme},
+    strength,
     upscale::{device_ui, in_words, models_ui, tall_ui},
 };
 use crate::{
@@ -413,6 +414,11 @@ fn plan_ui(app: &mut App, ui: &mut Ui) {
             );
         ui.end_row();
     });
+    match app.batch.what {
+        What::Upscale => strength::ui(ui, &mut app.enlarged_strength),
+        What::Clean | What::Colour => strength::ui(ui, &mut app.strength),
+        What::Fill(_) => {}
+    }
     ui.checkbox(&mut app.settings.queue.skips, "Skip photos whose result is there")
         .on_hover_text("Otherwise the new result gets a number; nothing is ever overwritten");
     if app.settings != before {

@@ -12,6 +12,7 @@ mod repair;
 mod saving;
 mod size;
 mod steps;
+mod strength;
 mod train;
 mod upscale;
 

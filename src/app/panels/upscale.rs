@@ -7,7 +7,7 @@ use egui::{Align, ComboBox, Layout, ProgressBar, RichText, Ui, Vec2};
 
 use super::{
     super::{App, Command, Made, ResultSoFar, Running, Summary, theme},
-    saving, size, steps,
+    saving, size, steps, strength,
 };
 use crate::{
     device::CPU,
@@ -72,6 +72,9 @@ pub(super) fn result_ui(app: &mut App, ui: &mut Ui) {
         ui.add_space(14.0);
         theme::section(ui, "RESULT");
         summary_ui(result, ui);
+    }
+    if app.made_by() == Some(Made::Upscale) {
+        strength::ui(ui, &mut app.enlarged_strength);
     }
     if app.finished().is_some() {
         save_ui(app, ui);

@@ -115,6 +115,8 @@ pub struct Viewer {
     after: Option<Layer>,
     /// A result that is not shown for now.
     withdrawn: Option<Layer>,
+    /// The photo as large as the result, for as much of it as is taken.
+    plain: Option<Layer>,
     renderer: Option<Renderer>,
     focus: Focus,
     /// Screen pixels in the last frame.
@@ -158,6 +160,7 @@ impl Viewer {
             before: None,
             after: None,
             withdrawn: None,
+            plain: None,
             renderer: state.map(Renderer::new),
             focus: Focus::default(),
             pane: Rect::from_min_size(Pos2::ZERO, Vec2::splat(1.0)),
@@ -239,6 +242,7 @@ impl Viewer {
         self.before = Some(Layer::of_picture(picture, pyramid));
         self.after = None;
         self.withdrawn = None;
+        self.plain = None;
         self.mask = None;
         self.reach = None;
         self.mask_alone = false;
@@ -248,6 +252,7 @@ impl Viewer {
 
     /// Makes room for a result; the camera stays.
     pub fn begin_result(&mut self, size: (u32, u32), transparent: bool) {
+        self.plain = None;
         let screen = self.before.as_ref().and_then(Layer::screen);
         self.after = Some(Layer::of_patches(size, transparent, screen));
     }
@@ -520,10 +525,17 @@ impl Viewer {
         };
         let mut budget = UPLOADS_PER_FRAME;
         let mut quads = Vec::new();
-        for layer in [&mut self.before, &mut self.after, &mut self.mask, &mut self.reach]
-            .into_iter()
-            .flatten()
-        {
+        // Where a photo pixel takes several of the screen, it matters how they are interpolated.
+        let blends = self.strength < 1.0 && self.after.as_ref().is_some_and(Layer::is_complete);
+        if !blends {
+            self.plain = None;
+        } else if self.plain.is_none() {
+            let size = self.after.as_ref().map(Layer::size);
+            self.plain =
+                self.before.as_ref().zip(size).and_then(|(photo, size)| photo.enlarged(size));
+        }
+        let Self { before, after, plain, mask, reach, .. } = self;
+        for layer in [before, after, plain, mask, reach].into_iter().flatten() {
             layer.begin_frame();
         }
         for pane in panes {
@@ -537,8 +549,15 @@ impl Viewer {
                 ));
             }
             let complete = after.as_ref().is_some_and(|after| after.is_complete());
-            if !complete || self.strength < 1.0 {
+            let plain = self.plain.as_mut().filter(|_| after.is_some() && self.camera.zoom > 1.0);
+            // Transparent pixels must not lie over each other twice.
+            let below = plain.is_none() || !before.is_transparent();
+            if (!complete || self.strength < 1.0) && below {
                 draw_layer(before, 1.0, &self.camera, pane, &renderer, &mut budget, &mut quads);
+            }
+            if let Some(plain) = plain {
+                let detail = plain.size().0 as f32 / size.0 as f32;
+                draw_layer(plain, detail, &self.camera, pane, &renderer, &mut budget, &mut quads);
             }
             let shown = match self.marks {
                 Marks::Hidden => false,
@@ -664,7 +683,7 @@ fn draw_layer(
         cells.iter().map(|(key, _)| layer.texture(*key, renderer, budget)).collect();
     // Nothing may lie below cells that are there: transparent ones would show
     // it twice.
-    if level != last && textures.iter().any(Option::is_none) {
+    if let Some(last) = last.filter(|last| *last != level && textures.iter().any(Option::is_none)) {
         for (key, quad) in cells_in_view(layer, last, zoom, camera, pane) {
             if let Some(texture) = layer.texture(key, renderer, &mut 1) {
                 quads.push((quad, Some(texture)));
