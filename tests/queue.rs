@@ -476,6 +476,7 @@ fn job(source: &Path, target: &Path) -> Job {
             },
         },
         writing: Writing::default(),
+        receipt: false,
         on_conflict: OnConflict::Number,
     }
 }

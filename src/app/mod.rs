@@ -27,8 +27,11 @@ use crate::{
 mod batch;
 mod command;
 mod forecast;
+mod notify;
 mod panels;
+mod previews;
 mod repair;
+mod sharing;
 mod steps;
 mod theme;
 mod toasts;
@@ -39,6 +42,7 @@ pub use command::Command;
 
 use batch::Batch;
 use forecast::Forecast;
+use previews::Previews;
 use repair::{Repair, Tool};
 use steps::{Adopting, Project};
 use toasts::Toasts;
@@ -190,6 +194,9 @@ pub struct App {
     importing: Option<JobHandle>,
     /// What enlarging the photo will take.
     forecast: Forecast,
+    previews: Previews,
+    /// A picture of before and after is being written.
+    sharing: Option<JobHandle>,
     /// The mask of this photo is being written.
     keeping: Option<(JobHandle, PathBuf)>,
     viewer: Viewer,
@@ -281,6 +288,8 @@ impl App {
             models: Vec::new(),
             importing: None,
             forecast: Forecast::default(),
+            previews: Previews::default(),
+            sharing: None,
             keeping: None,
             viewer: Viewer::new(cc.wgpu_render_state.as_ref()),
             settings: Settings::default(),
@@ -332,7 +341,8 @@ impl App {
         let running = self.running.as_ref().map(|running| &running.handle);
         let again = self.adopting.as_ref().filter(|adopting| adopting.keeps_marks());
         let replaying = self.opening.as_ref().filter(|_| again.is_some());
-        running.or(replaying).is_some_and(|handle| !handle.is_cancelling())
+        let going_on = |handle: &JobHandle| !handle.is_cancelling();
+        running.or(replaying).is_some_and(going_on) || self.previews.running().any(going_on)
     }
 
     fn can_save(&self) -> bool {
@@ -538,7 +548,12 @@ impl App {
             Command::Trace => self.use_tool(Tool::Trace),
             Command::Wand => self.use_tool(Tool::Wand),
             Command::MaskAlone => self.viewer.mask_alone = !self.viewer.mask_alone,
+            Command::Preview => self.preview(),
+            Command::Flip(place) => self.flip(usize::from(place)),
+            Command::HeatMap => self.switch_heat_map(),
+            Command::Share => self.share(),
             Command::Cancel => {
+                self.previews.cancel();
                 let running = self.running.as_ref().map(|running| &running.handle);
                 if let Some(handle) = running.or(self.opening.as_ref()) {
                     handle.cancel();
@@ -625,6 +640,11 @@ impl App {
 
     fn upscale(&mut self) {
         let recipe = self.recipe();
+        let tiles = self.previewed(&recipe);
+        self.previews.cancel();
+        if let Some(place) = self.previews.flipped {
+            self.flip(place);
+        }
         let Some(document) = &mut self.document else {
             return;
         };
@@ -636,6 +656,7 @@ impl App {
             device: recipe.device.clone(),
             options: recipe.options,
             focus: self.viewer.focus(),
+            tiles,
         });
         let action = Action::Upscale { model: recipe.model.clone(), options: recipe.options };
         let step = Step { action, mask: None, on: true };
@@ -868,6 +889,7 @@ impl App {
 
     fn receive_event(&mut self, event: Event, ctx: &Context) {
         let Some(event) = self.receive_training(event, ctx) else { return };
+        let Some(event) = self.receive_preview(event, ctx) else { return };
         let is = |handle: Option<&JobHandle>| handle.is_some_and(|handle| handle.id == event.id);
         let opening = is(self.opening.as_ref());
         let running = is(self.running.as_ref().map(|running| &running.handle));
@@ -945,6 +967,10 @@ impl App {
                     result.target = Some(next);
                 }
             }
+            EventKind::Finished(Outcome::Shared(path)) => {
+                self.sharing = None;
+                self.toasts.news(ctx, format!("saved {}", path.display()));
+            }
             EventKind::Finished(Outcome::Estimated(estimate)) => {
                 self.forecast.receive(event.id, Some(estimate));
             }
@@ -952,6 +978,7 @@ impl App {
             EventKind::Finished(Outcome::Devices(names)) => self.adapters = names,
             EventKind::Finished(Outcome::Models { all, added }) => {
                 self.importing = None;
+                self.forget_previews();
                 self.receive_models(all, &added, ctx);
                 self.used_model(&added);
             }
@@ -965,6 +992,9 @@ impl App {
                 }
                 if is(self.saving.as_ref()) {
                     self.saving = None;
+                }
+                if is(self.sharing.as_ref()) {
+                    self.sharing = None;
                 }
                 if is(self.importing.as_ref()) {
                     self.importing = None;
@@ -997,6 +1027,7 @@ impl App {
 
     /// Shows a photo, or what was made of the one on screen.
     fn receive_picture(&mut self, picture: Arc<Picture>, pyramid: Pyramid) {
+        self.forget_previews();
         let adopting = self.adopting.take();
         let before = self.document.take().filter(|_| adopting.is_some());
         let is_made = before.is_some();

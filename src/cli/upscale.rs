@@ -44,6 +44,9 @@ pub struct Arguments {
     /// Side of a tile in pixels of the photo [default: what suits the device]
     #[arg(long, value_name = "N")]
     tile: Option<u32>,
+    /// Picture of where detail was invented, over the photo in grey; of one photo
+    #[arg(long, value_name = "FILE")]
+    heat_map: Option<PathBuf>,
     #[command(flatten)]
     batch: Batch,
 }
@@ -98,5 +101,5 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
             tile: arguments.tile,
         },
     };
-    batch::run(inputs, destination, batch, &operation)
+    batch::run(inputs, destination, batch, &operation, arguments.heat_map.as_deref())
 }

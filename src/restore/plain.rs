@@ -80,6 +80,23 @@ impl Plain {
         }
     }
 
+    /// The luma (BT.601) of an area of the result, 0 to 1 and a little beyond, row by row, of the
+    /// photo as `seen` by a network.
+    pub(super) fn luma(&self, seen: &DynamicImage, area: Rect) -> Vec<f32> {
+        let window = if self.resampler.is_some() { self.window(area) } else { area };
+        let planes = planes_of(seen, window);
+        let count = window.area() as usize;
+        let (red, rest) = planes.split_at(count);
+        let (green, blue) = rest.split_at(count);
+        let colours = red.iter().zip(green).zip(blue);
+        let luma = colours.map(|((red, green), blue)| 0.299 * red + 0.587 * green + 0.114 * blue);
+        let luma: Vec<f32> = luma.collect();
+        match &self.resampler {
+            Some(resampler) => resampler.area(&luma, window, area),
+            None => luma,
+        }
+    }
+
     /// The pixels of the photo below an area of the result and what the kernel reaches around.
     fn window(&self, area: Rect) -> Rect {
         let ((width, height), output) = (self.input, self.output);

@@ -9,6 +9,7 @@ use super::{
     Monitor, Patch, Progress, Start,
     colour_lock::{ColourLock, ColourShift},
     consistency::Consistency,
+    invented::{HeatMap, Invention},
     paste,
     plain::Plain,
     repaint::check_strength,
@@ -115,6 +116,9 @@ pub struct Receipt {
     /// not measured or the result is smaller.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consistency: Option<f64>,
+    /// Where detail was invented; `None` where it was not measured or the result is no larger.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub invented: Option<HeatMap>,
 }
 
 impl Receipt {
@@ -142,6 +146,7 @@ impl Receipt {
             strength: all(),
             colour_shift: None,
             consistency: None,
+            invented: None,
         }
     }
 }
@@ -215,10 +220,14 @@ pub fn upscale(
     let task = Task::over(source, output, options.tile, device, &*engine.network);
     let mut lock = ColourLock::new(photo, output, options.colour_lock);
     let mut consistency = Consistency::new(photo, output);
+    let mut invention = Invention::new(photo, output);
     tiled::run(&task, &mut engine, last, &mut stage, &mut |area, monitor| {
         lock.push(area).into_iter().try_for_each(|mut area| {
             if let Some(consistency) = &mut consistency {
                 consistency.add(&area);
+            }
+            if let Some(invention) = &mut invention {
+                invention.add(&area, &plain);
             }
             if let Some(tones) = &tones {
                 tones.as_in_file(&mut area.planes);
@@ -239,6 +248,7 @@ pub fn upscale(
         strength: options.strength,
         colour_shift: Some(lock.shift()),
         consistency: consistency.and_then(|consistency| consistency.psnr()),
+        invented: invention.map(Invention::map),
         ..receipt
     })
 }

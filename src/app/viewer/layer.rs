@@ -145,6 +145,12 @@ impl Layer {
         self.missing == 0
     }
 
+    /// Whether a piece of just this area was added.
+    #[must_use]
+    pub fn has(&self, area: Rect) -> bool {
+        matches!(&self.base, Base::Patches(patches) if patches.iter().any(|own| own.area == area))
+    }
+
     /// Adds a piece of a result.
     pub fn add(&mut self, patch: Arc<Patch>) {
         let area = patch.area;
