@@ -204,6 +204,7 @@ fn a_worker_survives_nonsense() {
         device: "cpu".to_owned(),
         options: UpscaleOptions::default(),
         focus: Focus::default(),
+        tiles: Default::default(),
     });
     let start = Instant::now();
     let failed = loop {
