@@ -169,6 +169,7 @@ fn the_window_s_path_and_the_command_write_the_same_bytes() {
             device: "cpu".to_owned(),
             options: UpscaleOptions::default(),
             focus,
+            tiles: Default::default(),
         };
         let (patches, upscaled) = outcome(&mut workers, job);
         let Outcome::Upscaled { receipt, target } = upscaled else { panic!("{upscaled:?}") };

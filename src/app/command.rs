@@ -199,7 +199,7 @@ impl Command {
             Self::Flip(2) => "Third preview",
             Self::Flip(_) => "Fourth preview",
             Self::HeatMap => "Invented detail",
-            Self::Share => "Share before/after",
+            Self::Share => "Before/after",
             Self::Cancel => "Cancel",
             Self::Save => "Save",
             Self::SaveAs => "Save as…",

@@ -30,7 +30,7 @@ const MOST_WRITTEN: u32 = 16;
 const UNIT: f64 = 1048576.0;
 
 /// From so many levels on a cell has the last colour of the map.
-pub const FULL: f32 = 24.0;
+pub const FULL: f32 = 16.0;
 
 /// Of the map, from little to [`FULL`]: red, green, blue and opacity.
 const COLOURS: [[f32; 4]; 5] = [
@@ -249,8 +249,9 @@ mod tests {
     use image::{Rgb, RgbImage};
 
     fn photo() -> DynamicImage {
-        RgbImage::from_fn(64, 40, |x, y| Rgb([(x * 3) as u8, (y * 5) as u8, ((x + y) * 2) as u8]))
-            .into()
+        // Away from black and white, at which the overshoot of interpolation is cut off.
+        let pixel = |x, y| Rgb([x * 3, y * 5, (x + y) * 2].map(|value| (20 + value) as u8));
+        RgbImage::from_fn(64, 40, pixel).into()
     }
 
     /// The photo enlarged, with a chequer of so many levels added where `x` is beyond `from`, pushed

@@ -246,7 +246,7 @@ mod tests {
         let sheet = pair.sheet(None, ["Before", "After"]).unwrap();
         let bright = |from: u32| {
             let places = (from..from + 200).flat_map(|x| (0..80).map(move |y| (x, y)));
-            places.filter(|(x, y)| sheet.get_pixel(*x, *y).0[0] > 200).count()
+            places.filter(|(x, y)| sheet.get_pixel(*x, *y).0[0] > 140).count()
         };
         assert!(bright(0) > 60 && bright(400 + DIVIDER) > 60);
         let narrow = pair.sheet(Some(Rect::of_size(30, 30)), ["Before", "After"]).unwrap();

@@ -15,12 +15,19 @@ use super::{
 
 /// The button, and below it what came of it.
 pub(super) fn ui(app: &mut App, ui: &mut Ui) {
+    ui.scope(|ui| rows_ui(app, ui));
+}
+
+fn rows_ui(app: &mut App, ui: &mut Ui) {
     let busy = app.previews.running().next().is_some();
     let text = if busy { "Looking…" } else { Command::Preview.name() };
     tall_ui(app, ui, Command::Preview, Button::new(text));
     if app.previews.all.is_empty() {
         return;
     }
+    ui.spacing_mut().item_spacing.y = 4.0;
+    ui.spacing_mut().interact_size.y = 26.0;
+    ui.spacing_mut().button_padding.y = 4.0;
     let mut removed = None;
     for place in 0..app.previews.all.len() {
         ui.horizontal(|ui| removed = removed.or(row_ui(app, ui, place)));
@@ -28,18 +35,19 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
     if let Some(place) = removed {
         app.leave_out(place);
     }
-    if app.previews.all.len() < MOST {
-        more_ui(app, ui);
-    }
-    let shown = app.previews.flipped.and_then(|place| app.previews.all.get(place));
-    if let Some(model) = shown.map(|preview| preview.model.clone())
-        && model != app.settings.model
-        && ui.button(format!("Use {model}")).clicked()
-    {
-        app.settings.model = model;
-        app.keep_settings();
-    }
-    ui.add_space(8.0);
+    ui.horizontal(|ui| {
+        let shown = app.previews.flipped.and_then(|place| app.previews.all.get(place));
+        if let Some(model) = shown.map(|preview| preview.model.clone())
+            && model != app.settings.model
+            && ui.button(format!("Use {model}")).clicked()
+        {
+            app.settings.model = model;
+            app.keep_settings();
+        }
+        if app.previews.all.len() < MOST {
+            more_ui(app, ui);
+        }
+    });
 }
 
 /// A model with its key; whether it is to be left out.
@@ -58,8 +66,10 @@ fn row_ui(app: &mut App, ui: &mut Ui, place: usize) -> Option<usize> {
     let model = preview.model.clone();
     let shown = app.previews.flipped == Some(place);
     let name = Button::selectable(shown, RichText::new(format!("{}  {model}", place + 1)));
-    let name = flip.decorated(ui, app, name.truncate().min_size(Vec2::new(112.0, 0.0)));
-    if name.clicked() {
+    let size = Vec2::new(112.0, ui.spacing().interact_size.y);
+    let left = Layout::top_down_justified(Align::LEFT);
+    let name = |ui: &mut Ui| flip.decorated(ui, app, name.truncate());
+    if ui.allocate_ui_with_layout(size, left, name).inner.clicked() {
         app.queue.push(flip);
     }
     ui.label(theme::quiet(words));
@@ -89,7 +99,7 @@ fn more_ui(app: &mut App, ui: &mut Ui) {
     }
     let mut chosen = None;
     ui.add_enabled_ui(app.can_preview(), |ui| {
-        ComboBox::from_id_salt("compare with").selected_text("One model more…").show_ui(ui, |ui| {
+        ComboBox::from_id_salt("compare with").selected_text("Compare with…").show_ui(ui, |ui| {
             for name in others {
                 if ui.selectable_label(false, &name).clicked() {
                     chosen = Some(name);

@@ -42,9 +42,17 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
             theme::primary(format!("Upscale {}×", (steps.factor() * 100.0).round() / 100.0))
         };
         tall_ui(app, ui, Command::Upscale, upscale);
+    }
+    // Where a result is, it is what comes next.
+    let has_result = app.has_result();
+    if steps.is_some() && !has_result {
         preview::ui(app, ui);
     }
     result_ui(app, ui);
+    if steps.is_some() && has_result {
+        ui.add_space(14.0);
+        preview::ui(app, ui);
+    }
     ui.add_space(14.0);
     many_ui(app, ui);
 }
@@ -325,12 +333,14 @@ fn save_ui(app: &mut App, ui: &mut Ui) {
             }
         }
     });
-    if Command::Share.button(ui, app).clicked() {
-        app.queue.push(Command::Share);
-    }
-    if app.command_line().is_some() && Command::CopyRecipe.button(ui, app).clicked() {
-        app.queue.push(Command::CopyRecipe);
-    }
+    ui.horizontal(|ui| {
+        if Command::Share.button(ui, app).clicked() {
+            app.queue.push(Command::Share);
+        }
+        if app.command_line().is_some() && Command::CopyRecipe.button(ui, app).clicked() {
+            app.queue.push(Command::CopyRecipe);
+        }
+    });
     let target = app.finished().and_then(|result| result.target.as_deref());
     saving::ui(app, target.and_then(Format::of_path), ui);
 }
