@@ -337,7 +337,7 @@ impl Error {
                 "go on with --resume, or remove that folder to begin anew".into()
             }
             Self::SomeFailed { .. } => "the reasons stand above; --resume tries them again".into(),
-            Self::Mismatch { .. } => "name the folder that belongs to these pictures".into(),
+            Self::Mismatch { .. } => "name the pictures that belong together".into(),
             Self::Window(_) => {
                 "the command line needs no graphics driver: pixmend upscale PHOTO".into()
             }

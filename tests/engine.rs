@@ -42,7 +42,8 @@ impl Monitor for Collect {
 fn enlarged(source: &DynamicImage, scale: f64, tile: u32) -> Vec<u8> {
     let source = Picture::from_pixels("test", source.clone());
     let model = Model::find("starter").unwrap();
-    let options = UpscaleOptions { size: Size::Scale(scale), colour_lock: true, tile: Some(tile) };
+    let options =
+        UpscaleOptions { size: Size::Scale(scale), tile: Some(tile), ..UpscaleOptions::default() };
     let mut collect = Collect { patches: Vec::new(), cancel_after: usize::MAX };
     let receipt = upscale(&source, &model, &Chosen::cpu(), &options, &mut collect).unwrap();
     let mosaic = Mosaic {
@@ -116,7 +117,12 @@ fn sixteen_bits_are_real() {
 fn a_job_ends_within_one_tile_of_being_cancelled() {
     let source = Picture::from_pixels("test", picture(200, 150).into());
     let model = Model::find("starter").unwrap();
-    let options = UpscaleOptions { size: Size::Scale(4.0), colour_lock: false, tile: Some(64) };
+    let options = UpscaleOptions {
+        size: Size::Scale(4.0),
+        colour_lock: false,
+        tile: Some(64),
+        ..UpscaleOptions::default()
+    };
     let mut collect = Collect { patches: Vec::new(), cancel_after: 3 };
     let ended = upscale(&source, &model, &Chosen::cpu(), &options, &mut collect);
     assert!(matches!(ended, Err(Error::Cancelled)));
@@ -163,6 +169,7 @@ fn the_window_s_path_and_the_command_write_the_same_bytes() {
             device: "cpu".to_owned(),
             options: UpscaleOptions::default(),
             focus,
+            tiles: Default::default(),
         };
         let (patches, upscaled) = outcome(&mut workers, job);
         let Outcome::Upscaled { receipt, target } = upscaled else { panic!("{upscaled:?}") };
@@ -198,6 +205,7 @@ fn a_worker_survives_nonsense() {
         device: "cpu".to_owned(),
         options: UpscaleOptions::default(),
         focus: Focus::default(),
+        tiles: Default::default(),
     });
     let start = Instant::now();
     let failed = loop {

@@ -23,8 +23,8 @@ const FENCED: [(&str, &[&str]); 10] = [
     ("clap", &["cli", "main", "train", "encoding"]),
     ("indicatif", &["cli"]),
     ("imageproc", &["mask"]),
-    ("tiny_skia", &["train"]),
-    ("skrifa", &["train"]),
+    ("tiny_skia", &["train", "picture"]),
+    ("skrifa", &["picture"]),
     ("wgpu", &["app", "device"]),
     ("burn", &["net", "model", "restore", "device", "train"]),
 ];

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod cli;
+mod comparing;
 mod engine;
 mod files;
 mod formats;
@@ -18,4 +19,5 @@ mod support;
 mod training;
 mod training_window;
 mod window;
+mod window_compare;
 mod window_queue;

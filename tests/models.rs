@@ -81,7 +81,7 @@ fn restored(picture: &RgbImage, model: &Model) -> RgbImage {
         let options = UpscaleOptions {
             size: Size::Scale(f64::from(model.scale())),
             colour_lock: false,
-            tile: None,
+            ..UpscaleOptions::default()
         };
         upscale(&source, model, &Chosen::cpu(), &options, &mut collect).unwrap().output_size
     };

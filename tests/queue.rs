@@ -472,9 +472,11 @@ fn job(source: &Path, target: &Path) -> Job {
                 tile: Some(64),
                 // It would take a tile that was blackened for a tint.
                 colour_lock: false,
+                ..UpscaleOptions::default()
             },
         },
         writing: Writing::default(),
+        receipt: false,
         on_conflict: OnConflict::Number,
     }
 }

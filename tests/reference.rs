@@ -34,7 +34,12 @@ impl Monitor for Collect {
 
 fn enlarged(source: RgbImage, device: &Chosen, tile: Option<u32>) -> RgbImage {
     let source = Picture::from_pixels("test", DynamicImage::from(source));
-    let options = UpscaleOptions { size: Size::Scale(4.0), colour_lock: false, tile };
+    let options = UpscaleOptions {
+        size: Size::Scale(4.0),
+        colour_lock: false,
+        tile,
+        ..UpscaleOptions::default()
+    };
     let mut collect = Collect(Vec::new());
     let model = Model::find("starter").unwrap();
     let receipt = upscale(&source, &model, device, &options, &mut collect).unwrap();

@@ -170,3 +170,56 @@ fn marks_of_one_photo_are_filled_on_many() {
     let mut harness = window(None, Some(home.path().join("settings.toml")));
     step_until(&mut harness, "the mask is gone", |_| masks() == 0);
 }
+
+#[test]
+fn rows_are_drawn_to_another_place_and_say_when_they_are_ready() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let photos: Vec<_> = ["a.png", "b.png", "c.png"]
+        .into_iter()
+        .map(|name| write(folder.path(), name, &picture(600, 420)))
+        .collect();
+    let photos: Vec<&Path> = photos.iter().map(|photo| &**photo).collect();
+    let mut harness = window(None, Some(use_cpu(home.path())));
+    harness.step();
+    click(&mut harness, "Queue");
+    use egui_kittest::kittest::Queryable as _;
+    harness.get_by_label("Save a receipt beside each").click();
+    harness.step();
+    drop_files(&mut harness, &photos);
+    wait_for(&mut harness, "0 done, 3 waiting");
+    harness.step();
+
+    // The last row is drawn up to the first one.
+    let place = |harness: &egui_kittest::Harness<'static, pixmend::app::App>, name: &str| {
+        harness.get_by_label(name).rect().left_center() + egui::vec2(2.0, 0.0)
+    };
+    let (from, to) = (place(&harness, "c.png"), place(&harness, "a.png"));
+    let button = |pos, pressed| egui::Event::PointerButton {
+        pos,
+        button: egui::PointerButton::Primary,
+        pressed,
+        modifiers: Modifiers::NONE,
+    };
+    harness.event(egui::Event::PointerMoved(from));
+    harness.step();
+    harness.event(button(from, true));
+    harness.step();
+    for share in [0.3, 0.6, 1.0] {
+        harness.event(egui::Event::PointerMoved(from + (to - from) * share));
+        harness.step();
+    }
+    harness.event(button(to, false));
+    harness.step();
+    step_until(&mut harness, "c is the first", |harness| {
+        label_top(harness, "c.png") < label_top(harness, "a.png")
+    });
+    assert!(label_top(&harness, "a.png") < label_top(&harness, "b.png"));
+    assert!(!shows(&harness, "ready in"), "nothing is measured yet");
+    click(&mut harness, "Start");
+    wait_for(&mut harness, "Waiting, ready in");
+    wait_for(&mut harness, "left in all");
+    wait_for(&mut harness, "The queue is finished: 3 photos done");
+    let made = files(folder.path());
+    assert_eq!(made.iter().filter(|name| name.ends_with("-4x.png.json")).count(), 3, "{made:?}");
+}

@@ -10,7 +10,7 @@ use egui::{Context, TextureHandle};
 use image::{GrayImage, RgbaImage};
 use tempfile::TempDir;
 
-use super::{Answer, App, Command, Task, theme};
+use super::{Answer, App, Command, Task, notify, theme};
 use crate::{
     error::{Error, Result},
     jobs::{
@@ -201,9 +201,7 @@ impl App {
                     let photos = if counts.done == 1 { "photo" } else { "photos" };
                     let words = counts.in_words().replacen("done", &format!("{photos} done"), 1);
                     self.toasts.news(ctx, format!("the queue is finished: {words}"));
-                    // The task bar says so where the window is covered.
-                    let attention = egui::UserAttentionType::Informational;
-                    ctx.send_viewport_cmd(egui::ViewportCommand::RequestUserAttention(attention));
+                    notify::tell(ctx, "The queue is finished", &words);
                 }
                 News::Note(note) => self.toasts.news(ctx, note),
                 News::Failed(error) => self.toasts.failure(&error),
@@ -222,6 +220,7 @@ impl App {
                 options: UpscaleOptions {
                     size: self.settings.size,
                     colour_lock: self.settings.colour_lock,
+                    strength: self.enlarged_strength,
                     tile: None,
                 },
             },
@@ -250,6 +249,7 @@ impl App {
         Ok(Plan {
             operation,
             writing: self.settings.writing(),
+            receipt: self.settings.receipt,
             folder: settings.folder.clone(),
             template: if name.is_empty() { None } else { Some(name.parse()?) },
             on_conflict: if settings.skips { OnConflict::Skip } else { OnConflict::Number },

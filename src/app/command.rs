@@ -68,6 +68,14 @@ pub enum Command {
     Wand,
     /// The mask with the photo or without it.
     MaskAlone,
+    /// See what models make of the place in view.
+    Preview,
+    /// Show one of four previews, counted from 0, in place of the result.
+    Flip(u8),
+    /// Show where detail was invented.
+    HeatMap,
+    /// Make a picture of before and after.
+    Share,
     /// End the running job.
     Cancel,
     /// Write the result beside the photo.
@@ -98,7 +106,7 @@ pub enum Command {
 
 impl Command {
     /// All of them.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 50] = [
         Self::Open,
         Self::Paste,
         Self::OpenSample,
@@ -129,6 +137,13 @@ impl Command {
         Self::Trace,
         Self::Wand,
         Self::MaskAlone,
+        Self::Preview,
+        Self::Flip(0),
+        Self::Flip(1),
+        Self::Flip(2),
+        Self::Flip(3),
+        Self::HeatMap,
+        Self::Share,
         Self::Cancel,
         Self::Save,
         Self::SaveAs,
@@ -178,6 +193,13 @@ impl Command {
             Self::Trace => "Trace",
             Self::Wand => "Wand",
             Self::MaskAlone => "Mask alone",
+            Self::Preview => "Preview here",
+            Self::Flip(0) => "First preview",
+            Self::Flip(1) => "Second preview",
+            Self::Flip(2) => "Third preview",
+            Self::Flip(_) => "Fourth preview",
+            Self::HeatMap => "Invented detail",
+            Self::Share => "Before/after",
             Self::Cancel => "Cancel",
             Self::Save => "Save",
             Self::SaveAs => "Save as…",
@@ -234,6 +256,12 @@ impl Command {
             Self::Wand => {
                 "Mark what has the colour of the place you click and hangs together with it"
             }
+            Self::Preview => {
+                "See what models make of the place below the pointer, or in view, in about a second"
+            }
+            Self::Flip(_) => "Show this preview in place of the result, and the result again",
+            Self::HeatMap => "Show where the result has detail that the photo does not",
+            Self::Share => "Write a picture of what is in view, before and after, beside the photo",
             Self::Cancel => "Stop; what is done stays on screen",
             Self::Save => "Write the result beside the photo, never over a file",
             Self::CopyRecipe => "Copy the command line that makes this result again",
@@ -269,7 +297,14 @@ impl Command {
             | Self::Theme
             | Self::Clean
             | Self::Colourise
+            | Self::Share
             | Self::Adopt => vec![],
+            Self::Preview => vec![plain(Key::V)],
+            Self::Flip(place) => {
+                let keys = [Key::Num1, Key::Num2, Key::Num3, Key::Num4];
+                keys.get(usize::from(place)).copied().map(plain).into_iter().collect()
+            }
+            Self::HeatMap => vec![plain(Key::H)],
             Self::Queue => vec![command(Key::J)],
             Self::SwitchTask => vec![plain(Key::R)],
             Self::Train => vec![command(Key::T)],
@@ -349,6 +384,10 @@ impl Command {
             Self::Undo => app.can_undo(),
             Self::Redo => app.can_redo(),
             Self::Adopt => app.can_save(),
+            Self::Preview => app.can_preview(),
+            Self::Flip(place) => app.can_flip(usize::from(place)),
+            Self::HeatMap => app.heat_map().is_some(),
+            Self::Share => app.can_share(),
             Self::Cancel => app.can_cancel(),
             Self::Save | Self::SaveAs => app.can_save(),
             Self::CopyRecipe => app.command_line().is_some(),

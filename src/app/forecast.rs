@@ -8,7 +8,7 @@ use super::App;
 use crate::{
     jobs::{Job, JobId},
     picture::Picture,
-    restore::{UpscaleOptions, estimate::Estimate, recipe::Recipe, report::Enlarged},
+    restore::{Receipt, UpscaleOptions, estimate::Estimate, recipe::Recipe, report::Enlarged},
 };
 
 /// What an estimate is of.
@@ -78,7 +78,9 @@ impl App {
 
     /// The command that makes the enlarged photo on screen again, as it would be saved now.
     pub(super) fn command_line(&self) -> Option<String> {
-        let recipe = self.finished()?.recipe.clone()?;
+        let result = self.finished()?;
+        let mut recipe = result.recipe.clone()?;
+        recipe.options.strength = self.strength_of(result);
         let picture = &self.document.as_ref()?.picture;
         let input = picture.source.as_deref().unwrap_or(Path::new(&picture.name));
         Some(Recipe { writing: self.settings.writing(), ..recipe }.command(input))
@@ -93,7 +95,9 @@ impl App {
 
     /// What goes beside an enlarged photo that is saved now.
     pub(super) fn receipt_to_save(&self) -> Option<Box<Enlarged>> {
-        let receipt = self.finished()?.summary.as_ref()?.receipt.clone()?;
+        let result = self.finished()?;
+        let receipt = result.summary.as_ref()?.receipt.clone()?;
+        let receipt = Receipt { strength: self.strength_of(result), ..receipt };
         let wanted = self.settings.receipt;
         let command = self.command_line().filter(|_| wanted)?;
         Some(Box::new(Enlarged { receipt, estimate: self.forecast.estimate, command }))

@@ -28,8 +28,11 @@ mod batch;
 mod command;
 mod forecast;
 mod milestones;
+mod notify;
 mod panels;
+mod previews;
 mod repair;
+mod sharing;
 mod steps;
 mod theme;
 mod toasts;
@@ -41,6 +44,7 @@ pub use command::Command;
 use batch::Batch;
 use forecast::Forecast;
 use milestones::Milestones;
+use previews::Previews;
 use repair::{Repair, Tool};
 use steps::{Adopting, Project};
 use toasts::Toasts;
@@ -180,8 +184,10 @@ pub struct App {
     saving: Option<JobHandle>,
     task: Task,
     training: Training,
-    /// How much of a cleaned photo is taken, 0 to 1.
+    /// How much of a cleaned or coloured photo is taken, 0 to 1.
     strength: f32,
+    /// The same of an enlarged one.
+    enlarged_strength: f32,
     /// The sample photo, for its button.
     sample: egui::TextureHandle,
     /// Names for the list of devices.
@@ -192,6 +198,9 @@ pub struct App {
     importing: Option<JobHandle>,
     /// What enlarging the photo will take.
     forecast: Forecast,
+    previews: Previews,
+    /// A picture of before and after is being written.
+    sharing: Option<JobHandle>,
     /// The mask of this photo is being written.
     keeping: Option<(JobHandle, PathBuf)>,
     viewer: Viewer,
@@ -280,11 +289,14 @@ impl App {
             task: Task::Upscale,
             training: Training::new(),
             strength: 1.0,
+            enlarged_strength: 1.0,
             sample: sample_texture(&ctx)?,
             adapters: Vec::new(),
             models: Vec::new(),
             importing: None,
             forecast: Forecast::default(),
+            previews: Previews::default(),
+            sharing: None,
             keeping: None,
             viewer: Viewer::new(cc.wgpu_render_state.as_ref()),
             settings: Settings::default(),
@@ -338,7 +350,8 @@ impl App {
         let running = self.running.as_ref().map(|running| &running.handle);
         let again = self.adopting.as_ref().filter(|adopting| adopting.keeps_marks());
         let replaying = self.opening.as_ref().filter(|_| again.is_some());
-        running.or(replaying).is_some_and(|handle| !handle.is_cancelling())
+        let going_on = |handle: &JobHandle| !handle.is_cancelling();
+        running.or(replaying).is_some_and(going_on) || self.previews.running().any(going_on)
     }
 
     fn can_save(&self) -> bool {
@@ -354,7 +367,11 @@ impl App {
 
     /// How much of a result is taken.
     fn strength_of(&self, result: &ResultSoFar) -> f32 {
-        if matches!(result.made_by, Made::Clean | Made::Colour) { self.strength } else { 1.0 }
+        match result.made_by {
+            Made::Clean | Made::Colour => self.strength,
+            Made::Upscale => self.enlarged_strength,
+            Made::Fill => 1.0,
+        }
     }
 
     fn repairs(&self) -> bool {
@@ -540,7 +557,12 @@ impl App {
             Command::Trace => self.use_tool(Tool::Trace),
             Command::Wand => self.use_tool(Tool::Wand),
             Command::MaskAlone => self.viewer.mask_alone = !self.viewer.mask_alone,
+            Command::Preview => self.preview(),
+            Command::Flip(place) => self.flip(usize::from(place)),
+            Command::HeatMap => self.switch_heat_map(),
+            Command::Share => self.share(),
             Command::Cancel => {
+                self.previews.cancel();
                 let running = self.running.as_ref().map(|running| &running.handle);
                 if let Some(handle) = running.or(self.opening.as_ref()) {
                     handle.cancel();
@@ -627,6 +649,11 @@ impl App {
 
     fn upscale(&mut self) {
         let recipe = self.recipe();
+        let tiles = self.previewed(&recipe);
+        self.previews.cancel();
+        if let Some(place) = self.previews.flipped {
+            self.flip(place);
+        }
         let Some(document) = &mut self.document else {
             return;
         };
@@ -638,6 +665,7 @@ impl App {
             device: recipe.device.clone(),
             options: recipe.options,
             focus: self.viewer.focus(),
+            tiles,
         });
         let action = Action::Upscale { model: recipe.model.clone(), options: recipe.options };
         let step = Step { action, mask: None, on: true };
@@ -870,6 +898,7 @@ impl App {
 
     fn receive_event(&mut self, event: Event, ctx: &Context) {
         let Some(event) = self.receive_training(event, ctx) else { return };
+        let Some(event) = self.receive_preview(event, ctx) else { return };
         let is = |handle: Option<&JobHandle>| handle.is_some_and(|handle| handle.id == event.id);
         let opening = is(self.opening.as_ref());
         let running = is(self.running.as_ref().map(|running| &running.handle));
@@ -949,6 +978,10 @@ impl App {
                     result.target = Some(next);
                 }
             }
+            EventKind::Finished(Outcome::Shared(path)) => {
+                self.sharing = None;
+                self.toasts.news(ctx, format!("saved {}", path.display()));
+            }
             EventKind::Finished(Outcome::Estimated(estimate)) => {
                 self.forecast.receive(event.id, Some(estimate));
             }
@@ -956,6 +989,7 @@ impl App {
             EventKind::Finished(Outcome::Devices(names)) => self.adapters = names,
             EventKind::Finished(Outcome::Models { all, added }) => {
                 self.importing = None;
+                self.forget_previews();
                 self.receive_models(all, &added, ctx);
                 self.used_model(&added);
             }
@@ -969,6 +1003,9 @@ impl App {
                 }
                 if is(self.saving.as_ref()) {
                     self.saving = None;
+                }
+                if is(self.sharing.as_ref()) {
+                    self.sharing = None;
                 }
                 if is(self.importing.as_ref()) {
                     self.importing = None;
@@ -1001,6 +1038,7 @@ impl App {
 
     /// Shows a photo, or what was made of the one on screen.
     fn receive_picture(&mut self, picture: Arc<Picture>, pyramid: Pyramid) {
+        self.forget_previews();
         let adopting = self.adopting.take();
         let before = self.document.take().filter(|_| adopting.is_some());
         let is_made = before.is_some();

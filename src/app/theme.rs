@@ -176,3 +176,41 @@ pub fn primary(text: impl Into<String>) -> egui::Button<'static> {
     let text = RichText::new(text).strong().size(15.0).color(ON_ACCENT);
     egui::Button::new(text).fill(ACCENT).stroke(Stroke::NONE)
 }
+
+/// What a row of colours stands for, in the lower left corner of a pane: `colour` of 0 to 1, with
+/// numbers for its beginning, middle and end.
+pub fn legend(
+    ui: &Ui,
+    pane: Rect,
+    title: &str,
+    numbers: [&str; 3],
+    colour: impl Fn(f32) -> [u8; 4],
+) {
+    const WIDTH: f32 = 176.0;
+    const STEPS: usize = 44;
+    if pane.width() < WIDTH + 60.0 || pane.height() < 120.0 {
+        return;
+    }
+    let painter = ui.painter().with_clip_rect(pane);
+    let size = Vec2::new(WIDTH + 24.0, 56.0);
+    let area = Rect::from_min_size(pane.left_bottom() + Vec2::new(14.0, -14.0 - size.y), size);
+    painter.rect_filled(area, CornerRadius::same(9), Color32::from_black_alpha(190));
+    let font = FontId::proportional(12.0);
+    let left = area.left_top() + Vec2::new(12.0, 7.0);
+    painter.text(left, Align2::LEFT_TOP, title, font.clone(), Color32::WHITE);
+    let bar = Rect::from_min_size(left + Vec2::new(0.0, 18.0), Vec2::new(WIDTH, 8.0));
+    painter.rect_filled(bar, CornerRadius::ZERO, Color32::from_gray(0x70));
+    let step = WIDTH / STEPS as f32;
+    for place in 0..STEPS {
+        let [red, green, blue, alpha] = colour((place as f32 + 0.5) / STEPS as f32);
+        let corner = bar.left_top() + Vec2::new(step * place as f32, 0.0);
+        let part = Rect::from_min_size(corner, Vec2::new(step, 8.0));
+        let colour = Color32::from_rgba_unmultiplied(red, green, blue, alpha);
+        painter.rect_filled(part, CornerRadius::ZERO, colour);
+    }
+    let anchors = [Align2::LEFT_TOP, Align2::CENTER_TOP, Align2::RIGHT_TOP];
+    for ((number, anchor), share) in numbers.into_iter().zip(anchors).zip([0.0, 0.5, 1.0]) {
+        let place = bar.left_bottom() + Vec2::new(WIDTH * share, 3.0);
+        painter.text(place, anchor, number, font.clone(), Color32::WHITE);
+    }
+}

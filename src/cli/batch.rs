@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::{
     interrupted,
-    output::{Destination, bar, peak_memory, set_length},
+    output::{Destination, bar, peak_memory, set_length, writable},
     print_json, tell,
 };
 use crate::{
@@ -28,7 +28,8 @@ use crate::{
     },
     picture::Picture,
     restore::Progress,
-    restore::{Monitor, estimate::Estimate, recipe::Recipe, report::Enlarged, upscale},
+    restore::{Monitor, estimate::Estimate, report::Enlarged, sheet, upscale},
+    settings::Existing,
 };
 
 /// For a result that cannot keep what it should.
@@ -82,15 +83,19 @@ impl Batch {
 /// once.
 const TOLD: f64 = 16e6;
 
-/// Does an operation with one photo, or with many.
+/// Does an operation with one photo, or with many; `heat_map` is where that of one photo goes.
 pub(super) fn run(
     inputs: &[PathBuf],
     destination: &Destination,
     batch: &Batch,
     operation: &Operation,
+    heat_map: Option<&Path>,
 ) -> Result<()> {
     match inputs {
-        [input] if !batch.is_for(inputs) => one(input, destination, operation),
+        [input] if !batch.is_for(inputs) => one(input, destination, operation, heat_map),
+        _ if heat_map.is_some() => Err(Error::Setting(
+            "a heat map is of one photo: name one, without options for many".to_owned(),
+        )),
         _ => many(inputs, destination, batch, operation),
     }
 }
@@ -104,7 +109,12 @@ pub(super) fn lasting(name: &str) -> String {
     std::path::absolute(path).map_or_else(|_| name.to_owned(), |path| path.display().to_string())
 }
 
-fn one(input: &Path, destination: &Destination, operation: &Operation) -> Result<()> {
+fn one(
+    input: &Path,
+    destination: &Destination,
+    operation: &Operation,
+    heat_map: Option<&Path>,
+) -> Result<()> {
     let loaded = operation.load()?;
     let picture = Picture::open(input)?;
     // What can fail is tried before the long part.
@@ -115,6 +125,10 @@ fn one(input: &Path, destination: &Destination, operation: &Operation) -> Result
         picture.default_output(&operation.done())
     };
     let target = destination.target(input, default, size)?;
+    let heat_existing = if destination.overwrite { Existing::Replace } else { Existing::Refuse };
+    if let Some(path) = heat_map {
+        writable(path, heat_existing, &[input, target.path()])?;
+    }
     if loaded.keeps_pixels() && target.is_lossy() {
         tell(COMPRESSED);
     }
@@ -122,9 +136,7 @@ fn one(input: &Path, destination: &Destination, operation: &Operation) -> Result
     if let Some(note) = device.note() {
         tell(&format!("note: {note}"));
     }
-    let (Operation::Upscale { options, model: name, ensemble, .. }, Some(model)) =
-        (operation, loaded.model())
-    else {
+    let (Operation::Upscale { options, .. }, Some(model)) = (operation, loaded.model()) else {
         let run = |monitor: &mut dyn Monitor| loaded.run(&picture, &device, monitor);
         return target.fill(&picture, None, run, Made::in_words);
     };
@@ -133,16 +145,17 @@ fn one(input: &Path, destination: &Destination, operation: &Operation) -> Result
     if f64::from(steps.output.0) * f64::from(steps.output.1) >= TOLD {
         target.tell(&format!("{steps}: {}", estimate.in_words()));
     }
-    let recipe = Recipe {
-        model: name.clone(),
-        device: operation.device().to_owned(),
-        options: *options,
-        writing: target.writing(),
-    };
-    let mut command = recipe.command(input);
-    command += if *ensemble { " --ensemble" } else { "" };
+    let command = operation.command(input, target.writing()).unwrap_or_default();
+    if heat_map.is_some() && (steps.output.0 <= steps.input.0 || steps.output.1 <= steps.input.1) {
+        return Err(Error::Setting(
+            "there is no heat map of a result that is no larger than its photo".to_owned(),
+        ));
+    }
     let run = |monitor: &mut dyn Monitor| {
         let receipt = upscale(&picture, model, &device, options, monitor)?;
+        if let Some((map, path)) = receipt.invented.as_ref().zip(heat_map) {
+            sheet::save(sheet::heat_sheet(&picture, map), path, heat_existing)?;
+        }
         Ok(Enlarged { receipt, estimate: Some(estimate), command })
     };
     target.fill(&picture, operation.dpi(), run, |done| Made::Whole(done.receipt.clone()).in_words())
@@ -182,7 +195,8 @@ fn many(
         [],
     );
     let jobs = findings.photos.iter().zip(jobs).filter(|(photo, _)| shard.has(photo));
-    let jobs: Vec<Job> = jobs.map(|(_, job)| job).collect();
+    let receipt = destination.receipt;
+    let jobs: Vec<Job> = jobs.map(|(_, job)| Job { receipt, ..job }).collect();
 
     // Before a folder is made: a model that is missing fails for all.
     let loaded = operation.load()?;

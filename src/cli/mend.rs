@@ -65,5 +65,5 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         options: MendOptions { grow: *grow, feather: *feather, hides: *object },
         seed: *seed,
     };
-    batch::run(inputs, destination, batch, &operation)
+    batch::run(inputs, destination, batch, &operation, None)
 }

@@ -28,6 +28,7 @@ mod mend;
 mod models;
 mod output;
 mod repaint;
+mod share;
 mod train;
 mod upscale;
 
@@ -66,6 +67,8 @@ pub enum Command {
     Eval(eval::Arguments),
     /// Measure how near a result of any program is to its original
     Compare(compare::Arguments),
+    /// Make a picture of before and after to show to others
+    Share(share::Arguments),
     /// Fine-tune a model on photos, and be told whether it got better
     Train(Box<train::Arguments>),
     /// Say what is wrong with photos before they are learnt from
@@ -89,6 +92,7 @@ pub fn run(command: &Command) -> ExitCode {
         Command::Devices(arguments) => devices::run(arguments),
         Command::Eval(arguments) => eval::run(arguments),
         Command::Compare(arguments) => compare::run(arguments),
+        Command::Share(arguments) => share::run(arguments),
         Command::Train(arguments) => train::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Degrade(arguments) => degrade::run(arguments),

@@ -38,7 +38,7 @@ pub struct Destination {
     encoding: Encoding,
     /// Save what was done beside the result, as JSON: photo-4x.png.json
     #[arg(long)]
-    receipt: bool,
+    pub(super) receipt: bool,
     /// Print one JSON object about what was done; for many photos, one for each thing that happens
     #[arg(long)]
     pub(super) json: bool,
@@ -73,18 +73,7 @@ impl Destination {
             (false, None) => Existing::Number,
         };
         let path = self.output.clone().unwrap_or(default);
-        if path.is_dir() {
-            return Err(Error::Directory { path });
-        }
-        // A link that leads nowhere takes the name, too.
-        if existing == Existing::Refuse && path.symlink_metadata().is_ok() {
-            return Err(Error::Exists { path });
-        }
-        if same_file(&path, input) {
-            return Err(Error::OutputIsInput { path });
-        }
-        let format =
-            Format::of_path(&path).ok_or_else(|| Error::UnknownFormat { path: path.clone() })?;
+        let format = writable(&path, existing, &[input])?;
         format.check_size(size.0, size.1, &path)?;
         Ok(Target {
             path,
@@ -101,6 +90,10 @@ impl Target {
     /// The ending says that not all pixels will be kept as they are.
     pub(super) const fn is_lossy(&self) -> bool {
         matches!(self.format, Format::Jpeg)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(super) const fn format(&self) -> Format {
@@ -156,6 +149,23 @@ impl Target {
         tell(&format!("{} ({done})", output.display()));
         Ok(())
     }
+}
+
+/// The format of a picture that is to be written, if it can be: to a name that is not taken, and is
+/// none of these files.
+pub(super) fn writable(path: &Path, existing: Existing, others: &[&Path]) -> Result<Format> {
+    let named = || path.to_owned();
+    if path.is_dir() {
+        return Err(Error::Directory { path: named() });
+    }
+    // A link that leads nowhere takes the name, too.
+    if existing == Existing::Refuse && path.symlink_metadata().is_ok() {
+        return Err(Error::Exists { path: named() });
+    }
+    if others.iter().any(|other| *other == path || same_file(path, other)) {
+        return Err(Error::OutputIsInput { path: named() });
+    }
+    Format::of_path(path).ok_or_else(|| Error::UnknownFormat { path: named() })
 }
 
 /// Whether two paths are one file, through links too.

@@ -73,5 +73,5 @@ pub(super) fn run(arguments: &Arguments, job: Job) -> Result<()> {
         },
         Job::Colour => Operation::Colour { model, device, marks, strength: *strength },
     };
-    batch::run(inputs, destination, batch, &operation)
+    batch::run(inputs, destination, batch, &operation, None)
 }

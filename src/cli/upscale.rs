@@ -37,9 +37,16 @@ pub struct Arguments {
     /// Leave the colours as the network made them, even where they drift from the photo's
     #[arg(long)]
     no_colour_lock: bool,
+    /// How much of the network's answer is taken, 0 to 1; the rest is the photo, enlarged by bicubic
+    /// interpolation
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
+    strength: f32,
     /// Side of a tile in pixels of the photo [default: what suits the device]
     #[arg(long, value_name = "N")]
     tile: Option<u32>,
+    /// Picture of where detail was invented, over the photo in grey; of one photo
+    #[arg(long, value_name = "FILE")]
+    heat_map: Option<PathBuf>,
     #[command(flatten)]
     batch: Batch,
 }
@@ -90,8 +97,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         options: UpscaleOptions {
             size: arguments.size.size(),
             colour_lock: !arguments.no_colour_lock,
+            strength: arguments.strength,
             tile: arguments.tile,
         },
     };
-    batch::run(inputs, destination, batch, &operation)
+    batch::run(inputs, destination, batch, &operation, arguments.heat_map.as_deref())
 }

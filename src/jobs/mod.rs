@@ -40,8 +40,9 @@ use crate::{
         Monitor, Mosaic, Patch, Progress, Receipt, Start, UpscaleOptions,
         estimate::Estimate,
         mend::MendReceipt,
-        repaint::weakened,
+        plain::weakened,
         report::{Enlarged, Report},
+        sheet::{self, Pair},
         steps::{self, Action, Done, Step, replay},
         strips,
         tiled::panic_text,
@@ -50,9 +51,11 @@ use crate::{
     settings::{Existing, free_name},
 };
 
+pub mod preview;
 pub mod queue;
 pub mod training;
 
+use preview::Tiles;
 use queue::operation::Marks;
 
 /// Names one submitted job.
@@ -102,6 +105,23 @@ pub enum Job {
         options: UpscaleOptions,
         /// Where the user is looking.
         focus: Focus,
+        /// What previews have made of it.
+        tiles: Tiles,
+    },
+    /// Look at what enlarging makes of a part of a picture.
+    Preview(Box<preview::Look>),
+    /// Make a picture of before and after.
+    Share {
+        /// The photo.
+        picture: Arc<Picture>,
+        /// The result.
+        result: Mosaic,
+        /// As in [`Job::Adopt`].
+        strength: f32,
+        /// What is shown, in pixels of the result.
+        crop: Rect,
+        /// Where to, unless the name is taken.
+        path: PathBuf,
     },
     /// Find out what enlarging a picture will take.
     Estimate {
@@ -140,7 +160,7 @@ pub enum Job {
         picture: Arc<Picture>,
         /// The result.
         result: Mosaic,
-        /// How much of it is taken, 0 to 1; less than 1 only where it has the photo's size.
+        /// How much of it is taken, 0 to 1; the rest is the photo, enlarged by interpolation.
         strength: f32,
     },
     /// Keep the mask of a photo beside it.
@@ -185,6 +205,7 @@ impl Job {
         matches!(
             self,
             Self::Upscale { .. }
+                | Self::Preview(_)
                 | Self::Estimate { .. }
                 | Self::Apply { .. }
                 | Self::Replay { .. }
@@ -273,6 +294,10 @@ pub enum Outcome {
         /// The name that the same save would get now.
         next: PathBuf,
     },
+    /// A part is shown, and how long that took.
+    Previewed(preview::Taken),
+    /// The picture of before and after is a file.
+    Shared(PathBuf),
     /// Names of adapters.
     Devices(Vec<String>),
     /// The models that there are.
@@ -417,7 +442,8 @@ impl Workers {
             let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
                 for (handle, job, turn) in jobs {
                     let (outbox, wake, busy) = (&outbox, &*wake, &busy);
-                    Reporter { outbox, wake, handle: &handle, view: None, busy }.work(job);
+                    let (view, tiles) = (None, None);
+                    Reporter { outbox, wake, handle: &handle, view, tiles, busy }.work(job);
                     drop(turn);
                 }
             })?;
@@ -486,6 +512,8 @@ struct Reporter<'a> {
     wake: &'a (dyn Fn() + Send + Sync),
     handle: &'a JobHandle,
     view: Option<(Focus, (u32, u32))>,
+    /// Of the same run, from a preview.
+    tiles: Option<Tiles>,
     /// See [`Workers`].
     busy: &'a Busy,
 }
@@ -539,13 +567,21 @@ impl Reporter<'_> {
                 library::remove(&name)?;
                 Ok(self.models(Vec::new()))
             }
-            Job::Upscale { picture, model, device, options, focus } => {
+            Job::Upscale { picture, model, device, options, focus, tiles } => {
+                self.tiles = Some(tiles);
                 let model = Model::find(&model)?;
                 let device = self.chosen(&device)?;
                 self.view = Some((focus, picture.size()));
                 let receipt = upscale(&picture, &model, &device, &options, self)?;
                 let target = free_name(&picture.default_output(&options.size.label(model.scale())));
                 Ok(Outcome::Upscaled { receipt, target })
+            }
+            Job::Preview(look) => self.preview(&look),
+            Job::Share { picture, result, strength, crop, path } => {
+                let result = taken(result, &picture, strength);
+                let pair = Pair { photo: &picture, result: &result, metadata: &picture.metadata };
+                let sheet = pair.sheet(Some(crop), ["Before", "After"])?;
+                sheet::save(sheet, &path, Existing::Number).map(Outcome::Shared)
             }
             Job::Estimate { picture, model, device, options } => {
                 let (model, device) = (Model::find(&model)?, Chosen::by_name(&device)?);
@@ -669,6 +705,10 @@ impl Monitor for Reporter<'_> {
     fn patch(&mut self, patch: Patch) -> Result<()> {
         self.send(EventKind::Patch(Arc::new(patch)));
         Ok(())
+    }
+
+    fn kept(&mut self, area: Rect) -> Option<Vec<f32>> {
+        self.tiles.as_ref()?.get(area)
     }
 
     fn next(&mut self, waiting: &[Rect]) -> usize {

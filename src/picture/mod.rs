@@ -20,6 +20,7 @@ use crate::{
 pub mod colour;
 mod foreign;
 pub mod formats;
+pub mod lettering;
 pub mod light;
 pub mod metadata;
 pub mod pyramid;

@@ -105,16 +105,29 @@ pub fn resize_exact(picture: &RgbImage, width: u32, height: u32) -> RgbImage {
 /// Resizes planes of one fixed size to another, a rectangle at a time.
 #[derive(Clone, Debug)]
 pub struct Resampler {
-    columns: Vec<Tap>,
-    rows: Vec<Tap>,
+    columns: Vec<Narrow>,
+    rows: Vec<Narrow>,
     input: (u32, u32),
+}
+
+/// A [`Tap`] with weights of the values' own precision.
+#[derive(Clone, Debug)]
+struct Narrow {
+    first: i64,
+    weights: Vec<f32>,
+}
+
+fn narrow(taps: &[Tap]) -> Vec<Narrow> {
+    let weights = |tap: &Tap| tap.weights.iter().map(|weight| *weight as f32).collect();
+    taps.iter().map(|tap| Narrow { first: tap.first, weights: weights(tap) }).collect()
 }
 
 impl Resampler {
     /// From `input` to `output`, both width and height in pixels.
     #[must_use]
     pub fn new(input: (u32, u32), output: (u32, u32)) -> Self {
-        Self { columns: taps(input.0, output.0), rows: taps(input.1, output.1), input }
+        let (columns, rows) = (taps(input.0, output.0), taps(input.1, output.1));
+        Self { columns: narrow(&columns), rows: narrow(&rows), input }
     }
 
     /// How many source pixels the kernel reaches beyond the nearest one.
@@ -131,37 +144,39 @@ impl Resampler {
     /// Values outside `window` that the kernel asks for are read from its edge.
     #[must_use]
     pub fn area(&self, plane: &[f32], window: Rect, area: Rect) -> Vec<f32> {
-        let stride = window.width as usize;
+        let (stride, width) = (window.width as usize, area.width as usize);
         let local = |position: i64, length: u32, start: u32, count: u32| {
             let inside = clamped(position, length) as i64 - i64::from(start);
             inside.clamp(0, i64::from(count) - 1) as usize
         };
-
-        // Vertical pass over the columns that the horizontal pass will read.
-        let mut tall = vec![0.0_f32; stride * area.height as usize];
-        for (row, out_y) in tall.chunks_exact_mut(stride).zip(area.y..) {
-            let tap = &self.rows[out_y as usize];
-            for (y, &weight) in (tap.first..).zip(&tap.weights) {
-                let y = local(y, self.input.1, window.y, window.height);
-                let source = &plane[y * stride..][..stride];
-                for (sum, value) in row.iter_mut().zip(source) {
-                    *sum += weight as f32 * value;
+        let columns = &self.columns[area.x as usize..][..width];
+        let mut result = vec![0.0; width * area.height as usize];
+        let rows = result.par_chunks_exact_mut(width.max(1)).zip(&self.rows[area.y as usize..]);
+        // Vertically first, over the columns that the horizontal pass reads.
+        rows.for_each_init(
+            || vec![0.0_f32; stride],
+            |line, (row, tap)| {
+                line.fill(0.0);
+                for (y, weight) in (tap.first..).zip(&tap.weights) {
+                    let y = local(y, self.input.1, window.y, window.height);
+                    for (sum, value) in line.iter_mut().zip(&plane[y * stride..][..stride]) {
+                        *sum += weight * value;
+                    }
                 }
-            }
-        }
-
-        let mut result = Vec::with_capacity((area.width * area.height) as usize);
-        for row in tall.chunks_exact(stride) {
-            for tap in &self.columns[area.x as usize..][..area.width as usize] {
-                let sum: f32 = (tap.first..)
-                    .zip(&tap.weights)
-                    .map(|(x, &weight)| {
-                        weight as f32 * row[local(x, self.input.0, window.x, window.width)]
-                    })
-                    .sum();
-                result.push(sum);
-            }
-        }
+                for (value, tap) in row.iter_mut().zip(columns) {
+                    let start = tap.first - i64::from(window.x);
+                    let count = tap.weights.len();
+                    // Most columns read a run of pixels; only those at an edge repeat it.
+                    *value = if start >= 0 && start as usize + count <= stride {
+                        let run = &line[start as usize..][..count];
+                        run.iter().zip(&tap.weights).map(|(value, weight)| weight * value).sum()
+                    } else {
+                        let at = |x| line[local(x, self.input.0, window.x, window.width)];
+                        (tap.first..).zip(&tap.weights).map(|(x, weight)| weight * at(x)).sum()
+                    };
+                }
+            },
+        );
         result
     }
 }

@@ -24,7 +24,7 @@ impl Axis {
     }
 
     /// The first pixel whose middle lies in a cell or beyond it.
-    fn first_of(self, cell: usize) -> u32 {
+    pub(super) fn first_of(self, cell: usize) -> u32 {
         ((2 * cell * self.pixels as usize).div_ceil(self.cells) / 2) as u32
     }
 

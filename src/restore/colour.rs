@@ -86,7 +86,8 @@ pub fn colour(
         });
         monitor.patch(Patch { area, pixels })?;
     }
-    Ok(Receipt::new(begin, [size, size], model, device, kernels, count))
+    let receipt = Receipt::new(begin, [size, size], model, device, kernels, count);
+    Ok(Receipt { strength, ..receipt })
 }
 
 /// What the network sees of a photo: grey, and no larger than it needs.

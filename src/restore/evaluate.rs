@@ -190,7 +190,11 @@ fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>> {
 /// As [`upscale()`].
 pub fn upscale_rgb(low: &RgbImage, scale: f64, model: &Model, device: &Chosen) -> Result<RgbImage> {
     // It is the network that is measured.
-    let options = UpscaleOptions { size: Size::Scale(scale), colour_lock: false, tile: None };
+    let options = UpscaleOptions {
+        size: Size::Scale(scale),
+        colour_lock: false,
+        ..UpscaleOptions::default()
+    };
     gathered(low, |picture, gather| {
         Ok(upscale(picture, model, device, &options, gather)?.output_size)
     })

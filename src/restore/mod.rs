@@ -18,12 +18,15 @@ pub mod diffuse;
 pub mod estimate;
 pub mod evaluate;
 pub mod file;
+pub mod invented;
 pub mod mend;
 mod opaque;
+pub mod plain;
 pub mod plan;
 pub mod recipe;
 pub mod repaint;
 pub mod report;
+pub mod sheet;
 pub mod steps;
 pub mod strips;
 pub mod texture;
@@ -159,9 +162,18 @@ impl Mosaic {
     /// All patches as one picture; black where there is none.
     #[must_use]
     pub fn pixels(&self) -> DynamicImage {
-        let mut pixels = DynamicImage::new(self.size.0, self.size.1, self.color);
+        self.area(Rect::of_size(self.size.0, self.size.1))
+    }
+
+    /// A part of it; black where there is no patch.
+    #[must_use]
+    pub fn area(&self, area: Rect) -> DynamicImage {
+        let mut pixels = DynamicImage::new(area.width, area.height, self.color);
         for patch in &self.patches {
-            paste(&patch.pixels, &mut pixels, patch.area);
+            let Some(common) = patch.area.intersection(&area) else { continue };
+            let Rect { x, y, width, height } = common;
+            let piece = patch.pixels.crop_imm(x - patch.area.x, y - patch.area.y, width, height);
+            paste(&piece, &mut pixels, Rect { x: x - area.x, y: y - area.y, width, height });
         }
         pixels
     }

@@ -1,13 +1,13 @@
 //! A whole photo through a network that keeps its size: cleaned, as much as the user wants, all over
 //! or inside a mask.
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
 use image::{ColorType, DynamicImage, GrayImage};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Monitor, Mosaic, Patch, Receipt, Start,
+    Monitor, Patch, Receipt, Start,
     blend::{Layer, blend},
     tiled::{self, Engine, Task},
     upscale::bleed,
@@ -84,30 +84,8 @@ pub fn repaint(
         }
         monitor.patch(Patch { area: answer.area, pixels })
     })?;
-    Ok(Receipt::new(begin, [size, size], model, device, kernels, count))
-}
-
-/// A result of a picture's size with as much of the picture in it as is missing to a strength of 1:
-/// 0 gives the picture back. To one level, what [`repaint`] makes at that strength.
-#[must_use]
-pub fn weakened(result: &Mosaic, picture: &Picture, strength: f32) -> Mosaic {
-    let weaken = |patch: &Arc<Patch>| {
-        let Rect { x, y, width, height } = patch.area;
-        let mut pixels = picture.pixels.crop_imm(x, y, width, height);
-        if patch.pixels.color().has_color() {
-            pixels = in_colours(pixels);
-        }
-        let colours = patch.pixels.to_rgb32f();
-        let plane = |channel: usize| -> Vec<f32> {
-            colours.pixels().map(|pixel| pixel.0[channel]).collect()
-        };
-        let planes = [plane(0), plane(1), plane(2)];
-        let area = Rect::of_size(width, height);
-        let layer = Layer { area, planes: [&planes[0], &planes[1], &planes[2]] };
-        blend(&mut pixels, &layer, area, |_, _| strength);
-        Arc::new(Patch { area: patch.area, pixels })
-    };
-    Mosaic { patches: result.patches.iter().map(weaken).collect(), ..result.clone() }
+    let receipt = Receipt::new(begin, [size, size], model, device, kernels, count);
+    Ok(Receipt { strength: options.strength, ..receipt })
 }
 
 /// That a strength is one.
@@ -192,26 +170,6 @@ mod tests {
 
     fn photo() -> RgbImage {
         RgbImage::from_fn(90, 70, |x, y| Rgb([(x * 2 + 30) as u8, (y * 3) as u8, (x + y) as u8]))
-    }
-
-    #[test]
-    fn a_weakened_result_is_that_of_less_strength() {
-        let photo = RgbImage::from_fn(40, 30, |x, y| Rgb([(x * 6) as u8, (y * 8) as u8, 90]));
-        let photo = Picture::from_pixels("photo", photo.into());
-        let full = RgbImage::from_fn(40, 30, |x, y| Rgb([200, (x * 5) as u8, (y * 3) as u8]));
-        let area = Rect::of_size(40, 30);
-        let patch = Patch { area, pixels: full.clone().into() };
-        let color = photo.pixels.color();
-        let whole = Mosaic { size: (40, 30), color, patches: vec![Arc::new(patch)] };
-        let at = |strength: f32| weakened(&whole, &photo, strength).pixels().into_rgb8();
-        assert!(at(0.0) == photo.pixels.to_rgb8() && at(1.0) == full);
-        for (x, y, pixel) in at(0.25).enumerate_pixels() {
-            for (channel, value) in pixel.0.into_iter().enumerate() {
-                let old = f32::from(photo.pixels.to_rgb8().get_pixel(x, y).0[channel]);
-                let new = f32::from(full.get_pixel(x, y).0[channel]);
-                assert!((f32::from(value) - (0.75 * old + 0.25 * new)).abs() <= 0.51);
-            }
-        }
     }
 
     #[test]

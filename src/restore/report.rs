@@ -1,6 +1,6 @@
 //! What is told about a result, and kept beside it.
 
-use std::path::{Path, PathBuf};
+use std::{io::Write as _, path::PathBuf};
 
 use serde::Serialize;
 
@@ -8,7 +8,7 @@ use super::{Receipt, estimate::Estimate};
 use crate::{
     error::{Error, Result},
     picture::formats::Fate,
-    settings::{self, Existing},
+    settings::{Existing, PendingFile},
 };
 
 /// An enlarged photo: what was done, what was thought before, and how to do it again.
@@ -43,11 +43,22 @@ impl<R: Serialize> Report<R> {
     /// Writes it beside its file, `photo-4x.png.json`, and gives the name that it got.
     ///
     /// # Errors
-    /// As [`settings::write`].
+    /// As [`PendingFile`].
     pub fn save(&self, existing: Existing) -> Result<PathBuf> {
+        self.pending()?.finish(existing)
+    }
+
+    /// The same up to the point where it gets its name.
+    ///
+    /// # Errors
+    /// As [`PendingFile::create`].
+    pub fn pending(&self) -> Result<PendingFile> {
         let text = serde_json::to_string_pretty(self);
         let text = text.map_err(|error| Error::Setting(error.to_string()))?;
-        let path = format!("{}.json", self.output);
-        settings::write(Path::new(&path), text.as_bytes(), existing)
+        let path = PathBuf::from(format!("{}.json", self.output));
+        let pending = PendingFile::create(&path)?;
+        let written = pending.file().write_all(text.as_bytes());
+        written.map_err(|error| Error::write(&path, error))?;
+        Ok(pending)
     }
 }

@@ -10,14 +10,17 @@ use super::{
     Monitor, Patch, Progress, Start,
     colour_lock::{ColourLock, ColourShift},
     consistency::Consistency,
+    invented::{HeatMap, Invention},
     paste,
+    plain::Plain,
+    repaint::check_strength,
     tiled::{self, Area, Engine, Task},
 };
 use crate::{
     device::Chosen,
     error::{Error, Result},
     model::Model,
-    picture::{Picture, colour::Tones, resample::Resampler},
+    picture::{Picture, colour::Tones},
     rect::Rect,
     size::{Size, Steps},
 };
@@ -29,13 +32,26 @@ pub struct UpscaleOptions {
     pub size: Size,
     /// The low frequencies of the result are those of the photo; see [`super::colour_lock`].
     pub colour_lock: bool,
+    /// How much of the network's answer is taken, 0 to 1; the rest is the photo, enlarged by
+    /// interpolation alone: see [`super::plain`].
+    #[serde(default = "all", skip_serializing_if = "is_all")]
+    pub strength: f32,
     /// Side of a tile in pixels of the photo; `None` for the device's default.
     pub tile: Option<u32>,
 }
 
+/// The strength of what was written down before there was another.
+const fn all() -> f32 {
+    1.0
+}
+
+fn is_all(strength: &f32) -> bool {
+    *strength == all()
+}
+
 impl Default for UpscaleOptions {
     fn default() -> Self {
-        Self { size: Size::Model, colour_lock: true, tile: None }
+        Self { size: Size::Model, colour_lock: true, strength: all(), tile: None }
     }
 }
 
@@ -43,7 +59,8 @@ impl UpscaleOptions {
     /// How a photo of `size` is enlarged.
     ///
     /// # Errors
-    /// [`Error::Setting`] if the model does not enlarge, or as [`Size::steps`].
+    /// [`Error::Setting`] if the model does not enlarge or the strength is none, or as
+    /// [`Size::steps`].
     pub fn steps(&self, size: (u32, u32), model: &Model) -> Result<Steps> {
         if model.takes_mask() {
             return Err(Error::Setting(format!(
@@ -51,6 +68,7 @@ impl UpscaleOptions {
                 model.name()
             )));
         }
+        check_strength(self.strength)?;
         self.size.steps(size, model.scale())
     }
 
@@ -59,6 +77,9 @@ impl UpscaleOptions {
     pub fn arguments(&self) -> Vec<String> {
         let mut arguments = self.size.arguments();
         arguments.extend((!self.colour_lock).then(|| "--no-colour-lock".to_owned()));
+        if !is_all(&self.strength) {
+            arguments.extend(["--strength".to_owned(), self.strength.to_string()]);
+        }
         let tile = self.tile.map(|tile| ["--tile".to_owned(), tile.to_string()]);
         arguments.extend(tile.into_iter().flatten());
         arguments
@@ -86,6 +107,9 @@ pub struct Receipt {
     pub seconds: f64,
     /// Megapixels of the result per second.
     pub megapixels_per_second: f64,
+    /// How much of the network's answer is taken, 0 to 1. What follows is measured on all of it.
+    #[serde(skip_serializing_if = "is_all")]
+    pub strength: f32,
     /// How far the colours are from the photo's, where that was measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub colour_shift: Option<ColourShift>,
@@ -93,6 +117,9 @@ pub struct Receipt {
     /// not measured or the result is smaller.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consistency: Option<f64>,
+    /// Where detail was invented; `None` where it was not measured or the result is no larger.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub invented: Option<HeatMap>,
 }
 
 impl Receipt {
@@ -117,8 +144,10 @@ impl Receipt {
             passes: 1,
             seconds,
             megapixels_per_second: megapixels / seconds,
+            strength: all(),
             colour_shift: None,
             consistency: None,
+            invented: None,
         }
     }
 }
@@ -144,8 +173,8 @@ pub fn upscale(
     let begin = Instant::now();
     let (input, output) = (steps.input, steps.output);
     let color = picture.pixels.color();
-    let bled = bleed(&picture.pixels);
-    let photo = bled.as_ref().unwrap_or(&picture.pixels);
+    let plain = Plain::of(&picture.pixels, output);
+    let photo = plain.colours(&picture.pixels);
     let tones = Tones::of(&picture.metadata);
     let seen = tones.as_ref().map(|tones| tones.for_network(photo));
     let photo = seen.as_ref().unwrap_or(photo);
@@ -190,29 +219,37 @@ pub fn upscale(
     let mut stage = Stage { monitor, output, from: share, to: 1.0, scale };
     let source = between.as_ref().unwrap_or(photo);
     let task = Task::over(source, output, options.tile, device, &*engine.network);
-    let alpha = color.has_alpha().then(|| Resampler::new(input, output));
     let mut lock = ColourLock::new(photo, output, options.colour_lock);
     let mut consistency = Consistency::new(photo, output);
+    let mut invention = Invention::new(photo, output);
     tiled::run(&task, &mut engine, last, &mut stage, &mut |area, monitor| {
         lock.push(area).into_iter().try_for_each(|mut area| {
             if let Some(consistency) = &mut consistency {
                 consistency.add(&area);
             }
+            if let Some(invention) = &mut invention {
+                invention.add(&area, &plain);
+            }
             if let Some(tones) = &tones {
                 tones.as_in_file(&mut area.planes);
             }
-            let alpha = alpha
-                .as_ref()
-                .map(|resampler| enlarged_alpha(&picture.pixels, resampler, output, area.area));
+            let alpha = color.has_alpha().then(|| plain.alpha(&picture.pixels, area.area));
             let pixels = pixels_of(&area, alpha.as_deref(), color);
-            monitor.patch(Patch { area: area.area, pixels })
+            let patch = Patch { area: area.area, pixels };
+            monitor.patch(if is_all(&options.strength) {
+                patch
+            } else {
+                plain.weakened(&picture.pixels, &patch, options.strength)
+            })
         })
     })?;
     let receipt = Receipt::new(begin, [input, output], model, device, kernels, count);
     Ok(Receipt {
         passes: steps.passes,
+        strength: options.strength,
         colour_shift: Some(lock.shift()),
         consistency: consistency.and_then(|consistency| consistency.psnr()),
+        invented: invention.map(Invention::map),
         ..receipt
     })
 }
@@ -274,33 +311,8 @@ impl Monitor for Stage<'_> {
     }
 }
 
-/// The alpha of an area of the result, 0..=1.
-fn enlarged_alpha(
-    source: &DynamicImage,
-    resampler: &Resampler,
-    output: (u32, u32),
-    area: Rect,
-) -> Vec<f32> {
-    let (width, height) = (source.width(), source.height());
-    // The source pixels below the area and what the kernel reaches around.
-    let from = |position: u32, side: u32, out: u32| {
-        (u64::from(position) * u64::from(side) / u64::from(out)) as u32
-    };
-    let reach = Resampler::reach(width, output.0).max(Resampler::reach(height, output.1)) + 1;
-    let below = Rect::spanning(
-        from(area.x, width, output.0),
-        from(area.y, height, output.1),
-        (from(area.right(), width, output.0) + 1).min(width),
-        (from(area.bottom(), height, output.1) + 1).min(height),
-    );
-    let window = below.grown_within(reach, width, height);
-    let crop = source.crop_imm(window.x, window.y, window.width, window.height);
-    let plane: Vec<f32> = crop.to_luma_alpha32f().pixels().map(|pixel| pixel.0[1]).collect();
-    resampler.area(&plane, window, area)
-}
-
 /// Floats to the kind of pixel that the photo has, rounded to nearest.
-fn pixels_of(area: &Area, alpha: Option<&[f32]>, color: ColorType) -> DynamicImage {
+pub(super) fn pixels_of(area: &Area, alpha: Option<&[f32]>, color: ColorType) -> DynamicImage {
     let (width, height) = (area.area.width, area.area.height);
     let count = area.area.area() as usize;
     let at = |channel: usize, i: usize| area.planes[channel * count + i];
@@ -424,23 +436,5 @@ mod tests {
         assert!(bled.pixels().all(|pixel| pixel.0[..3] == [200, 10, 30]), "{bled:?}");
         let opaque = RgbaImage::from_pixel(3, 3, Rgba([1, 2, 3, 255]));
         assert!(bleed(&opaque.into()).is_none());
-    }
-
-    #[test]
-    fn a_part_of_the_alpha_equals_the_whole() {
-        let picture =
-            RgbaImage::from_fn(21, 17, |x, y| Rgba([0, 0, 0, ((x * 11) ^ (y * 7)) as u8]));
-        let source = DynamicImage::from(picture);
-        let output = (84, 68);
-        let resampler = Resampler::new((21, 17), output);
-        let whole = enlarged_alpha(&source, &resampler, output, Rect::of_size(84, 68));
-        let area = Rect::spanning(30, 20, 50, 41);
-        let part = enlarged_alpha(&source, &resampler, output, area);
-        for y in 0..area.height {
-            for x in 0..area.width {
-                let expected = whole[((area.y + y) * 84 + area.x + x) as usize];
-                assert_eq!(part[(y * area.width + x) as usize], expected);
-            }
-        }
     }
 }

@@ -1,5 +1,7 @@
 //! The queue: a list of photos in the middle, and beside it what is done with them.
 
+use std::{collections::HashMap, time::Duration};
+
 use egui::{
     Align, Button, Color32, ComboBox, CornerRadius, Layout, ProgressBar, Rect, RichText, Sense,
     TextEdit, Ui, UiBuilder, Vec2,
@@ -7,6 +9,7 @@ use egui::{
 
 use super::{
     super::{App, Command, batch::What, theme},
+    strength,
     upscale::{device_ui, in_words, models_ui, tall_ui},
 };
 use crate::{
@@ -32,6 +35,12 @@ const SMALL: Vec2 = Vec2::new(28.0, 24.0);
 /// Height of two lines of a row in points.
 const LINES: f32 = 36.0;
 
+/// A row on its way to another place.
+struct Dragged {
+    id: u64,
+    from: usize,
+}
+
 /// What a row asks for.
 enum Wish {
     Order(Order),
@@ -46,12 +55,16 @@ pub(super) fn list_ui(app: &mut App, ui: &mut Ui) {
         return;
     }
     let items = app.batch.items.clone();
+    let ready = ready_in(app, &items);
     let mut wish = None;
     ui.spacing_mut().item_spacing.y = 0.0;
     egui::ScrollArea::vertical().auto_shrink(false).show_rows(ui, ROW, items.len(), |ui, rows| {
         for place in rows {
             let width = ui.available_width();
-            let (rect, _) = ui.allocate_exact_size(Vec2::new(width, ROW), Sense::hover());
+            let item = &items[place];
+            let sense = if item.state == State::Waiting { Sense::drag() } else { Sense::hover() };
+            let (rect, response) = ui.allocate_exact_size(Vec2::new(width, ROW), sense);
+            drag_ui(ui, &response, (item.id, place), &mut wish);
             if place % 2 == 1 {
                 ui.painter().rect_filled(rect, CornerRadius::ZERO, ui.visuals().faint_bg_color);
             }
@@ -59,7 +72,8 @@ pub(super) fn list_ui(app: &mut App, ui: &mut Ui) {
             let builder = UiBuilder::new().max_rect(inner).id_salt(items[place].id);
             let mut row = ui.new_child(builder);
             row.spacing_mut().item_spacing = Vec2::new(6.0, 2.0);
-            row_ui(app, &mut row, &items[place], (place, items.len()), &mut wish);
+            let ready = ready.get(&item.id).copied();
+            row_ui(app, &mut row, (item, ready), (place, items.len()), &mut wish);
         }
     });
     match wish {
@@ -90,8 +104,78 @@ fn empty_ui(app: &mut App, ui: &mut Ui) {
     });
 }
 
+/// When each photo that waits will be ready, in the order of the list, while they are worked off.
+fn ready_in(app: &App, items: &[Item]) -> HashMap<u64, Duration> {
+    let Some((running, rate)) =
+        app.batch.running.and_then(|running| Some((running, running.rate?)))
+    else {
+        return HashMap::new();
+    };
+    let known = items.iter().filter_map(|item| item.pixels).filter(|pixels| *pixels > 0);
+    let mean = known.clone().sum::<u64>() / known.count().max(1) as u64;
+    let mut seconds = running.progress.remaining.unwrap_or_default().as_secs_f64();
+    let waiting = items.iter().filter(|item| item.state == State::Waiting);
+    waiting
+        .map(|item| {
+            seconds += rate * item.pixels.unwrap_or(mean) as f64;
+            (item.id, Duration::try_from_secs_f64(seconds).unwrap_or_default())
+        })
+        .collect()
+}
+
+/// A row that waits can be drawn to the place of another, where a line says so.
+fn drag_ui(
+    ui: &mut Ui,
+    response: &egui::Response,
+    (id, place): (u64, usize),
+    wish: &mut Option<Wish>,
+) {
+    let rect = response.rect;
+    response.dnd_set_drag_payload(Dragged { id, from: place });
+    if response.dragged() {
+        ui.painter().rect_filled(
+            rect,
+            CornerRadius::ZERO,
+            ui.visuals().selection.bg_fill.gamma_multiply(0.2),
+        );
+    }
+    // Near an end of the list, the list moves.
+    if response.dragged()
+        && let Some(pointer) = ui.input(|input| input.pointer.hover_pos())
+    {
+        let seen = ui.clip_rect();
+        let beyond =
+            (seen.top() + ROW - pointer.y).max(0.0) - (pointer.y - seen.bottom() + ROW).max(0.0);
+        if beyond != 0.0 {
+            ui.scroll_with_delta(Vec2::new(0.0, beyond * 0.2));
+            ui.ctx().request_repaint();
+        }
+    }
+    let over = ui.rect_contains_pointer(rect);
+    let Some(dragged) = egui::DragAndDrop::payload::<Dragged>(ui.ctx()).filter(|_| over) else {
+        return;
+    };
+    let edge = if dragged.from < place { rect.bottom() } else { rect.top() };
+    if dragged.from != place {
+        let line = egui::Stroke::new(2.0, theme::ACCENT);
+        ui.painter().hline(rect.x_range(), edge, line);
+    }
+    if ui.input(|input| input.pointer.any_released()) {
+        egui::DragAndDrop::clear_payload(ui.ctx());
+        if dragged.from != place {
+            *wish = Some(Wish::Order(Order::Shift(dragged.id, place)));
+        }
+    }
+}
+
 /// A row in four columns: the photo, its name, what became of it, and what can be done.
-fn row_ui(app: &mut App, ui: &mut Ui, item: &Item, place: (usize, usize), wish: &mut Option<Wish>) {
+fn row_ui(
+    app: &mut App,
+    ui: &mut Ui,
+    (item, ready): (&Item, Option<Duration>),
+    place: (usize, usize),
+    wish: &mut Option<Wish>,
+) {
     let source = &item.job.source;
     let name = source.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let row = ui.max_rect();
@@ -112,7 +196,8 @@ fn row_ui(app: &mut App, ui: &mut Ui, item: &Item, place: (usize, usize), wish: 
     });
     let height = if item.state == State::Waiting { LINES / 2.0 } else { LINES };
     ui.scope_builder(UiBuilder::new().max_rect(column(1, height)), |ui| {
-        state_ui(ui, item, app.batch.running.filter(|running| running.id == item.id));
+        let running = app.batch.running.filter(|running| running.id == item.id);
+        state_ui(ui, item, running, ready);
     });
     let buttons = Rect::from_x_y_ranges(edges[2]..=edges[3], row.y_range());
     let layout = Layout::right_to_left(Align::Center);
@@ -144,13 +229,14 @@ fn thumbnail_ui(app: &mut App, ui: &mut Ui, item: &Item) {
 }
 
 /// What became of a photo.
-fn state_ui(ui: &mut Ui, item: &Item, running: Option<Running>) {
+fn state_ui(ui: &mut Ui, item: &Item, running: Option<Running>, ready: Option<Duration>) {
     let told = |ui: &mut Ui, text: RichText, whole: &str| {
         ui.add(egui::Label::new(text).truncate()).on_hover_text(whole);
     };
     match &item.state {
         State::Waiting => {
-            ui.label(theme::quiet("Waiting"));
+            let when = ready.map(|time| format!("Waiting, ready in {}", in_words(time)));
+            ui.label(theme::quiet(when.unwrap_or_else(|| "Waiting".to_owned())));
         }
         State::Running => {
             let Some(running) = running else {
@@ -175,7 +261,7 @@ fn state_ui(ui: &mut Ui, item: &Item, running: Option<Running>) {
             ui.label(theme::quiet(format!("{done:.1} of {total:.1} Mpx, {left}")));
         }
         State::Done(done) => {
-            let time = std::time::Duration::from_secs_f64(done.seconds.max(0.0));
+            let time = Duration::from_secs_f64(done.seconds.max(0.0));
             ui.label(format!("Done in {}", in_words(time)));
             let name = done.output.file_name().unwrap_or_default().to_string_lossy();
             told(ui, theme::quiet(name), &done.output.display().to_string());
@@ -413,8 +499,15 @@ fn plan_ui(app: &mut App, ui: &mut Ui) {
             );
         ui.end_row();
     });
+    match app.batch.what {
+        What::Upscale => strength::ui(ui, &mut app.enlarged_strength),
+        What::Clean | What::Colour => strength::ui(ui, &mut app.strength),
+        What::Fill(_) => {}
+    }
     ui.checkbox(&mut app.settings.queue.skips, "Skip photos whose result is there")
         .on_hover_text("Otherwise the new result gets a number; nothing is ever overwritten");
+    ui.checkbox(&mut app.settings.receipt, "Save a receipt beside each")
+        .on_hover_text("What was done, as JSON: photo-4x.png.json");
     if app.settings != before {
         app.keep_settings();
     }
@@ -432,7 +525,9 @@ fn plan_ui(app: &mut App, ui: &mut Ui) {
     let waiting = app.batch.waiting();
     let differs = |item: &Item| {
         item.state == State::Waiting
-            && (item.job.operation != plan.operation || item.job.on_conflict != plan.on_conflict)
+            && (item.job.operation != plan.operation
+                || item.job.on_conflict != plan.on_conflict
+                || item.job.receipt != plan.receipt)
     };
     if app.batch.items.iter().any(differs) {
         let text = if waiting == 1 {

@@ -8,10 +8,12 @@ use egui::{
 use super::{App, Command, Task, theme, viewer::View};
 
 mod batch;
+mod preview;
 mod repair;
 mod saving;
 mod size;
 mod steps;
+mod strength;
 mod train;
 mod upscale;
 
@@ -295,8 +297,13 @@ fn keys_ui(app: &mut App, ui: &Ui) {
                     ui.label(help);
                     ui.end_row();
                 };
-                for command in Command::ALL {
-                    let keys = command.keys(&ctx);
+                // The keys of previews are one row.
+                let told = |command: &Command| !matches!(command, Command::Flip(1..));
+                for command in Command::ALL.into_iter().filter(told) {
+                    let mut keys = command.keys(&ctx);
+                    if command == Command::Flip(0) {
+                        keys += " to 4";
+                    }
                     if !keys.is_empty() {
                         row(&keys, command.help());
                     }

@@ -10,7 +10,7 @@ use super::{
         repair::{FILLS, RADII, Tool},
         theme,
     },
-    steps,
+    steps, strength,
     upscale::{busy_ui, many_ui, models_ui, photo_ui, result_ui, tall_ui},
 };
 
@@ -68,18 +68,7 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
     if app.settings != before {
         app.keep_settings();
     }
-    ui.horizontal(|ui| {
-        let label = ui.label("Strength");
-        ui.spacing_mut().slider_width = 50.0;
-        let percent = Slider::new(&mut app.strength, 0.0..=1.0)
-            .custom_formatter(|value, _| format!("{:.0} %", 100.0 * value))
-            .custom_parser(|text| {
-                Some(text.trim_end_matches('%').trim().parse::<f64>().ok()? / 100.0)
-            });
-        ui.add(percent)
-            .labelled_by(label.id)
-            .on_hover_text("How much of the new photo is taken; seen at once");
-    });
+    strength::ui(ui, &mut app.strength);
     ui.add_space(4.0);
     many_ui(app, ui);
 }

@@ -7,7 +7,7 @@ use egui::{Align, ComboBox, Layout, ProgressBar, RichText, Ui, Vec2};
 
 use super::{
     super::{App, Command, Made, ResultSoFar, Running, Summary, theme},
-    saving, size, steps,
+    preview, saving, size, steps, strength,
 };
 use crate::{
     device::CPU,
@@ -43,7 +43,16 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
         };
         tall_ui(app, ui, Command::Upscale, upscale);
     }
+    // Where a result is, it is what comes next.
+    let has_result = app.has_result();
+    if steps.is_some() && !has_result {
+        preview::ui(app, ui);
+    }
     result_ui(app, ui);
+    if steps.is_some() && has_result {
+        ui.add_space(14.0);
+        preview::ui(app, ui);
+    }
     ui.add_space(14.0);
     many_ui(app, ui);
 }
@@ -72,6 +81,10 @@ pub(super) fn result_ui(app: &mut App, ui: &mut Ui) {
         ui.add_space(14.0);
         theme::section(ui, "RESULT");
         summary_ui(result, ui);
+    }
+    if app.made_by() == Some(Made::Upscale) {
+        strength::ui(ui, &mut app.enlarged_strength);
+        invented_ui(app, ui);
     }
     if app.finished().is_some() {
         save_ui(app, ui);
@@ -276,6 +289,24 @@ fn summary_ui(result: &ResultSoFar, ui: &mut Ui) {
     }
 }
 
+/// How much detail was invented, and the way to see where.
+fn invented_ui(app: &mut App, ui: &mut Ui) {
+    let Some(map) = app.heat_map() else { return };
+    let ((most, _), overall) = (map.most(), map.overall());
+    let text = format!("{overall:.1} levels overall, {most:.1} at most");
+    ui.horizontal(|ui| {
+        let button = egui::Button::selectable(app.viewer.shows_heat(), Command::HeatMap.name());
+        let button = button.frame_when_inactive(true);
+        if Command::HeatMap.decorated(ui, app, button).clicked() {
+            app.queue.push(Command::HeatMap);
+        }
+        ui.add(egui::Label::new(theme::quiet(text)).wrap()).on_hover_text(
+            "How much the result varies inside of the area of a pixel of the photo, beyond what \
+             interpolation draws there: in levels of 255",
+        );
+    });
+}
+
 fn save_ui(app: &mut App, ui: &mut Ui) {
     let saving = app.saving.is_some();
     let text = if saving { "Saving…" } else { Command::Save.name() };
@@ -302,9 +333,14 @@ fn save_ui(app: &mut App, ui: &mut Ui) {
             }
         }
     });
-    if app.command_line().is_some() && Command::CopyRecipe.button(ui, app).clicked() {
-        app.queue.push(Command::CopyRecipe);
-    }
+    ui.horizontal(|ui| {
+        if Command::Share.button(ui, app).clicked() {
+            app.queue.push(Command::Share);
+        }
+        if app.command_line().is_some() && Command::CopyRecipe.button(ui, app).clicked() {
+            app.queue.push(Command::CopyRecipe);
+        }
+    });
     let target = app.finished().and_then(|result| result.target.as_deref());
     saving::ui(app, target.and_then(Format::of_path), ui);
 }

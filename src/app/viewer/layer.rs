@@ -19,7 +19,7 @@ use crate::{
         pyramid::{Pyramid, shown},
     },
     rect::Rect,
-    restore::Patch,
+    restore::{Patch, plain::Plain},
 };
 
 /// Pixels of a level in a cell, in each direction.
@@ -37,6 +37,8 @@ enum Base {
     Picture(Arc<Picture>),
     Patches(Vec<Arc<Patch>>),
     Mask(GrayImage),
+    /// A photo enlarged by interpolation: how, for each level that is larger than itself.
+    Plain(Arc<Picture>, Vec<Plain>),
 }
 
 #[derive(Debug)]
@@ -84,6 +86,23 @@ impl Layer {
         self.screen.clone()
     }
 
+    /// The photo enlarged by interpolation to another size, its cells made when they are looked at;
+    /// `None` for anything but a photo, and where it would be no larger.
+    #[must_use]
+    pub fn enlarged(&self, size: (u32, u32)) -> Option<Self> {
+        let Base::Picture(picture) = &self.base else { return None };
+        let pyramid = Pyramid::empty(size.0, size.1);
+        let levels = (0..=pyramid.last()).map(|level| pyramid.size_of(level));
+        let larger = levels.take_while(|size| size.0 > self.size.0 && size.1 > self.size.1);
+        let ways: Vec<Plain> = larger.map(|size| Plain::of(&picture.pixels, size)).collect();
+        if ways.is_empty() {
+            return None;
+        }
+        let base = Base::Plain(picture.clone(), ways);
+        let layer = Self::new(size, self.transparent, base, pyramid);
+        Some(Self { screen: self.screen.clone(), ..layer })
+    }
+
     /// An empty mask, which is drawn as how much of it is marked.
     #[must_use]
     pub fn of_mask(size: (u32, u32)) -> Self {
@@ -93,7 +112,7 @@ impl Layer {
 
     fn new(size: (u32, u32), transparent: bool, base: Base, pyramid: Pyramid) -> Self {
         let missing = match base {
-            Base::Picture(_) | Base::Mask(_) => 0,
+            Base::Picture(_) | Base::Mask(_) | Base::Plain(..) => 0,
             Base::Patches(_) => u64::from(size.0) * u64::from(size.1),
         };
         Self {
@@ -124,6 +143,12 @@ impl Layer {
     #[must_use]
     pub const fn is_complete(&self) -> bool {
         self.missing == 0
+    }
+
+    /// Whether a piece of just this area was added.
+    #[must_use]
+    pub fn has(&self, area: Rect) -> bool {
+        matches!(&self.base, Base::Patches(patches) if patches.iter().any(|own| own.area == area))
     }
 
     /// Adds a piece of a result.
@@ -178,13 +203,18 @@ impl Layer {
     pub fn level_for(&self, zoom: f32) -> u32 {
         // Half a level of tolerance: slight shrinking by interpolation is sharp.
         let level = (-zoom.log2() + 0.4).floor().max(0.0);
-        (level as u32).min(self.pyramid.last())
+        let last = match &self.base {
+            Base::Plain(_, ways) => ways.len() as u32 - 1,
+            _ => self.pyramid.last(),
+        };
+        (level as u32).min(last)
     }
 
-    /// The smallest level of all; always a single cell.
+    /// The smallest level of all, a single cell, which can be had at once; an enlarged photo has
+    /// none.
     #[must_use]
-    pub fn last_level(&self) -> u32 {
-        self.pyramid.last()
+    pub fn last_level(&self) -> Option<u32> {
+        (!matches!(self.base, Base::Plain(..))).then(|| self.pyramid.last())
     }
 
     /// Width and height of a level in pixels.
@@ -251,6 +281,10 @@ impl Layer {
     /// Pixels of a level; transparent where nothing is known yet.
     fn read(&self, level: u32, area: Rect) -> RgbaImage {
         let Rect { x, y, width, height } = area;
+        if let Base::Plain(picture, ways) = &self.base {
+            let pixels = ways[level as usize].pixels(&picture.pixels, area);
+            return shown(&pixels, self.screen.as_deref());
+        }
         if level > 0 {
             return crop_imm(self.pyramid.level(level), x, y, width, height).to_image();
         }
@@ -280,6 +314,8 @@ impl Layer {
                 }
                 pixels
             }
+            // It was read above.
+            Base::Plain(..) => RgbaImage::new(width, height),
         }
     }
 }
@@ -341,6 +377,6 @@ mod tests {
         assert_eq!(layer.level_for(1.0), 0);
         assert_eq!(layer.level_for(0.5), 1);
         assert_eq!(layer.level_for(0.25), 2);
-        assert_eq!(layer.level_for(1e-6), layer.last_level());
+        assert_eq!(Some(layer.level_for(1e-6)), layer.last_level());
     }
 }

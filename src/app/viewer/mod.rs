@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use self::{
     camera::Camera,
+    heat::Heat,
     layer::{CELL, Layer},
+    previews::Previews,
     render::{Kind, Quad, Renderer, Texture},
 };
 use image::GrayImage;
@@ -22,7 +24,9 @@ use crate::{
 };
 
 pub mod camera;
+mod heat;
 mod layer;
+mod previews;
 mod render;
 
 /// Textures uploaded in one frame at most: about 5 milliseconds of copying.
@@ -115,6 +119,12 @@ pub struct Viewer {
     after: Option<Layer>,
     /// A result that is not shown for now.
     withdrawn: Option<Layer>,
+    /// In place of the result.
+    previews: Previews,
+    /// Over the result.
+    heat: Option<Heat>,
+    /// The photo as large as the result, for as much of it as is taken.
+    plain: Option<Layer>,
     renderer: Option<Renderer>,
     focus: Focus,
     /// Screen pixels in the last frame.
@@ -158,6 +168,9 @@ impl Viewer {
             before: None,
             after: None,
             withdrawn: None,
+            previews: Previews::default(),
+            heat: None,
+            plain: None,
             renderer: state.map(Renderer::new),
             focus: Focus::default(),
             pane: Rect::from_min_size(Pos2::ZERO, Vec2::splat(1.0)),
@@ -213,11 +226,12 @@ impl Viewer {
 
     /// Shows no result any more.
     pub fn forget_result(&mut self) {
-        self.after = None;
+        (self.after, self.heat) = (None, None);
     }
 
     /// Shows no result for now.
     pub fn withdraw_result(&mut self) {
+        self.heat = None;
         self.withdrawn = self.after.take();
     }
 
@@ -239,6 +253,8 @@ impl Viewer {
         self.before = Some(Layer::of_picture(picture, pyramid));
         self.after = None;
         self.withdrawn = None;
+        self.plain = None;
+        self.heat = None;
         self.mask = None;
         self.reach = None;
         self.mask_alone = false;
@@ -248,6 +264,7 @@ impl Viewer {
 
     /// Makes room for a result; the camera stays.
     pub fn begin_result(&mut self, size: (u32, u32), transparent: bool) {
+        (self.plain, self.heat) = (None, None);
         let screen = self.before.as_ref().and_then(Layer::screen);
         self.after = Some(Layer::of_patches(size, transparent, screen));
     }
@@ -300,9 +317,40 @@ impl Viewer {
         self.camera.zoom_at(factor, place, pane);
     }
 
+    /// The part of the photo in view, left, top, right and bottom, and the place in it below the
+    /// pointer, or else its middle: in pixels of the photo.
+    #[must_use]
+    pub fn looked_at(&self) -> ([f32; 4], [f32; 2]) {
+        let Some(size) = self.before.as_ref().map(Layer::size) else {
+            return ([0.0; 4], [0.0; 2]);
+        };
+        let [left, top, right, bottom] = self.camera.seen(size, self.pane);
+        let (width, height) = (size.0 as f32, size.1 as f32);
+        let view = [left * width, top * height, right * width, bottom * height];
+        let middle = [f32::midpoint(view[0], view[2]), f32::midpoint(view[1], view[3])];
+        let place = self.hovered.map(|(x, y)| [x as f32 + 0.5, y as f32 + 0.5]);
+        (view, place.unwrap_or(middle))
+    }
+
+    /// What is on the right: a preview or the result.
+    fn shown(&self) -> Option<&Layer> {
+        self.previews.flipped().or(self.after.as_ref())
+    }
+
+    /// Has the photo ready as large as the result, if it is seen through that.
+    fn enlarge_plainly(&mut self) {
+        let result = self.after.as_ref().filter(|_| self.previews.flipped().is_none());
+        let result = result.filter(|result| self.strength < 1.0 && result.is_complete());
+        match (result.map(Layer::size), &self.before) {
+            (Some(size), Some(photo)) if self.plain.is_none() => self.plain = photo.enlarged(size),
+            (Some(_), _) => {}
+            (None, _) => self.plain = None,
+        }
+    }
+
     /// Result pixels for each source pixel.
     fn detail(&self) -> f32 {
-        match (&self.before, &self.after) {
+        match (&self.before, self.shown()) {
             (Some(before), Some(after)) => after.size().0 as f32 / before.size().0 as f32,
             _ => 1.0,
         }
@@ -520,14 +568,16 @@ impl Viewer {
         };
         let mut budget = UPLOADS_PER_FRAME;
         let mut quads = Vec::new();
-        for layer in [&mut self.before, &mut self.after, &mut self.mask, &mut self.reach]
-            .into_iter()
-            .flatten()
-        {
-            layer.begin_frame();
-        }
+        self.enlarge_plainly();
+        let Self { before, after, plain, mask, reach, previews, .. } = self;
+        let own = [before, after, plain, mask, reach].into_iter().flatten();
+        own.chain(previews.flipped_mut()).for_each(Layer::begin_frame);
+        // How much of a preview is taken is seen when the photo is enlarged.
+        let previews = self.previews.flipped().is_some();
+        let strength = if previews { 1.0 } else { self.strength };
         for pane in panes {
-            let after = self.after.as_mut().filter(|_| pane.side == Side::After);
+            let after = self.previews.flipped_mut().or(self.after.as_mut());
+            let after = after.filter(|_| pane.side == Side::After);
             let Some(before) = &mut self.before else { continue };
             let size = before.size();
             if before.is_transparent() {
@@ -537,8 +587,16 @@ impl Viewer {
                 ));
             }
             let complete = after.as_ref().is_some_and(|after| after.is_complete());
-            if !complete || self.strength < 1.0 {
+            // Where a photo pixel takes several of the screen, it matters how they are interpolated.
+            let plain = self.plain.as_mut().filter(|_| after.is_some() && self.camera.zoom > 1.0);
+            // Transparent pixels must not lie over each other twice.
+            let below = plain.is_none() || !before.is_transparent();
+            if (!complete || strength < 1.0) && below {
                 draw_layer(before, 1.0, &self.camera, pane, &renderer, &mut budget, &mut quads);
+            }
+            if let Some(plain) = plain {
+                let detail = plain.size().0 as f32 / size.0 as f32;
+                draw_layer(plain, detail, &self.camera, pane, &renderer, &mut budget, &mut quads);
             }
             let shown = match self.marks {
                 Marks::Hidden => false,
@@ -555,7 +613,10 @@ impl Viewer {
                 let first = quads.len();
                 draw_layer(after, detail, &self.camera, pane, &renderer, &mut budget, &mut quads);
                 for (quad, _) in &mut quads[first..] {
-                    quad.color = [self.strength; 4];
+                    quad.color = [strength; 4];
+                }
+                if let Some(heat) = self.heat.as_mut().filter(|_| !previews) {
+                    quads.push(heat.quad(size, &self.camera, pane, &renderer));
                 }
             }
             let alone = self.mask_alone && shown;
@@ -626,7 +687,7 @@ impl Viewer {
 
     /// Names in the corners of the panes.
     fn captions(&self, ui: &Ui, canvas: Rect, panes: &[Pane], scale: f32) {
-        if self.after.is_none() && self.view != View::SideBySide {
+        if self.shown().is_none() && self.view != View::SideBySide {
             return;
         }
         for pane in panes {
@@ -637,10 +698,14 @@ impl Viewer {
             let right = self.view == View::Split && pane.clip.min.x > pane.frame.min.x;
             let text = match pane.side {
                 Side::Before => "Before",
-                Side::After if self.after.is_none() => "Nothing done yet",
-                Side::After => "After",
+                Side::After if self.shown().is_none() => "Nothing done yet",
+                Side::After => self.previews.caption().unwrap_or("After"),
             };
             theme::caption(ui, clip, right, text);
+            let heat = self.heat.is_some() && self.previews.flipped().is_none();
+            if pane.side == Side::After && heat {
+                heat::legend(ui, clip);
+            }
         }
     }
 }
@@ -664,7 +729,7 @@ fn draw_layer(
         cells.iter().map(|(key, _)| layer.texture(*key, renderer, budget)).collect();
     // Nothing may lie below cells that are there: transparent ones would show
     // it twice.
-    if level != last && textures.iter().any(Option::is_none) {
+    if let Some(last) = last.filter(|last| *last != level && textures.iter().any(Option::is_none)) {
         for (key, quad) in cells_in_view(layer, last, zoom, camera, pane) {
             if let Some(texture) = layer.texture(key, renderer, &mut 1) {
                 quads.push((quad, Some(texture)));

@@ -203,6 +203,7 @@ mod tests {
                 },
             },
             writing: Default::default(),
+            receipt: false,
             on_conflict: OnConflict::Number,
         }
     }

@@ -61,6 +61,9 @@ pub struct Job {
     /// How the result is written.
     #[serde(default)]
     pub writing: Writing,
+    /// What was done is saved beside the result.
+    #[serde(default)]
+    pub receipt: bool,
     /// When the name is taken.
     pub on_conflict: OnConflict,
 }
@@ -437,19 +440,31 @@ impl Queue {
         any
     }
 
-    /// How long what waits will take, by what was done so far; `running` is left of the photo in
-    /// work. `None` before anything was measured.
+    /// How long what waits will take, by what was done so far; `running` is the photo in work and
+    /// how far it is. `None` before anything was measured.
     #[must_use]
-    pub fn left(&self, running: Option<Duration>) -> Option<Duration> {
-        let Pace { photos, pixels, seconds } = self.pace;
-        if photos == 0 {
-            return running.filter(|_| self.next().is_none());
-        }
-        let mean = pixels / u64::from(photos);
+    pub fn left(&self, running: Option<(u64, Progress)>) -> Option<Duration> {
         let waiting = self.items.iter().filter(|item| item.state == State::Waiting);
+        let known = self.items.iter().filter_map(|item| item.pixels).filter(|pixels| *pixels > 0);
+        let mean = known.clone().sum::<u64>() / known.count().max(1) as u64;
         let waiting: u64 = waiting.map(|item| item.pixels.unwrap_or(mean)).sum();
-        let left = Duration::from_secs_f64(seconds * waiting as f64 / pixels.max(1) as f64);
-        Some(left + running.unwrap_or_default())
+        let rest = running.and_then(|(_, progress)| progress.remaining).unwrap_or_default();
+        let left = self.rate(running)? * waiting as f64;
+        Some(Duration::try_from_secs_f64(left).unwrap_or_default() + rest)
+    }
+
+    /// Seconds for a pixel of a photo: of the photos that were done, or else by the tiles of the one
+    /// in work.
+    #[must_use]
+    pub fn rate(&self, running: Option<(u64, Progress)>) -> Option<f64> {
+        let Pace { photos, pixels, seconds } = self.pace;
+        if photos > 0 {
+            return Some(seconds / pixels.max(1) as f64);
+        }
+        let (id, Progress { done, total, remaining }) = running?;
+        let pixels = self.item(id)?.pixels.filter(|pixels| *pixels > 0)? as f64;
+        let share = total.checked_sub(done).filter(|left| *left > 0)? as f64 / total as f64;
+        Some(remaining?.as_secs_f64() / (pixels * share))
     }
 
     /// Takes over what the next job needs, which was read before so that what fails for all photos

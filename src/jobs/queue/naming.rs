@@ -140,7 +140,8 @@ pub fn jobs(
         let mut names = (0..).map(numbered);
         let target = names.find(|name| taken.insert(plain(name))).unwrap_or_else(|| target.clone());
         let Found { source, relative: place } = photo.clone();
-        Job { source, place, target, operation: operation.clone(), writing, on_conflict }
+        let (operation, receipt) = (operation.clone(), false);
+        Job { source, place, target, operation, writing, receipt, on_conflict }
     };
     found.iter().enumerate().map(job).collect()
 }

@@ -19,6 +19,7 @@ use crate::{
         Monitor, Receipt, UpscaleOptions,
         colour::colour,
         mend::{Filler, MendOptions, MendReceipt, TEXTURE, mend},
+        recipe::Recipe,
         repaint::{RepaintOptions, repaint},
         upscale,
     },
@@ -218,6 +219,15 @@ impl Operation {
                 Some(marks)
             }
         }
+    }
+
+    /// The command that enlarges a photo in this way; none for the rest.
+    #[must_use]
+    pub fn command(&self, photo: &Path, writing: Writing) -> Option<String> {
+        let Self::Upscale { model, ensemble, device, options } = self else { return None };
+        let (model, device, options) = (model.clone(), device.clone(), *options);
+        let command = Recipe { model, device, options, writing }.command(photo);
+        Some(command + if *ensemble { " --ensemble" } else { "" })
     }
 
     /// Reads the model and the mask.

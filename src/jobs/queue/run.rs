@@ -8,6 +8,8 @@ use std::{
     time::Instant,
 };
 
+use serde::Serialize;
+
 use super::{
     Done, Job, OnConflict, Watch, hash,
     journal::{Journal, Record},
@@ -19,7 +21,9 @@ use crate::{
     error::{Error, Result},
     picture::{Format, Picture},
     rect::Rect,
-    restore::{Monitor, Patch, Progress, Start, file::ResultFile, tiled::panic_text},
+    restore::{
+        Monitor, Patch, Progress, Start, file::ResultFile, report::Report, tiled::panic_text,
+    },
     settings::Existing,
 };
 
@@ -79,6 +83,7 @@ impl Task {
             std::fs::create_dir_all(folder).map_err(|error| Error::write(folder, error))?;
         }
         let metadata = picture.metadata.for_result(job.writing.strip_location, job.operation.dpi());
+        let fates = format.fates(picture.pixels.color(), &metadata);
         for loss in format.losses(picture.pixels.color(), &metadata) {
             watch.note(&loss);
         }
@@ -93,7 +98,8 @@ impl Task {
             kept: None,
         };
         let made = loaded.run(&picture, device, &mut monitor)?;
-        let ToFile { file, .. } = monitor;
+        let ToFile { file, watch, .. } = monitor;
+        let mut receipt = None;
         let mut done = Done {
             output: PathBuf::new(),
             digest: String::new(),
@@ -107,11 +113,34 @@ impl Task {
                 done.digest = hash::of_file(complete)?;
             }
             done.output = name.to_owned();
+            if job.receipt {
+                let command = job.operation.command(&job.source, job.writing);
+                let output = name.to_string_lossy().into_owned();
+                let (receipt_of, metadata) = (WithCommand { made: &made, command }, fates.clone());
+                let report =
+                    Report { output, receipt: receipt_of, metadata, peak_memory_bytes: None };
+                receipt = Some(report.pending()?);
+            }
             let naming = Record::Naming { id: *id, done: done.clone() };
             journal.lock().unwrap_or_else(PoisonError::into_inner).append(&[naming])
         })?;
+        // The file is there: all that can be wrong with its receipt now is told, and no failure.
+        let replaces = if existing == Existing::Replace { existing } else { Existing::Number };
+        if let Some(Err(error)) = receipt.map(|receipt| receipt.finish(replaces)) {
+            watch.note(&error.sentence());
+        }
         Ok((done, made))
     }
+}
+
+/// What goes into a receipt.
+#[derive(Serialize)]
+struct WithCommand<'a> {
+    #[serde(flatten)]
+    made: &'a Made,
+    /// Does it again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<String>,
 }
 
 /// What an operation needs, which is there already if the last one was the same.

@@ -36,6 +36,8 @@ pub struct Plan {
     pub operation: Operation,
     /// How results are written.
     pub writing: Writing,
+    /// What was done is saved beside each result.
+    pub receipt: bool,
     /// The folder for the results; `None` for that of each photo.
     pub folder: Option<PathBuf>,
     /// Names of the results; `None` for the usual.
@@ -94,6 +96,8 @@ pub struct Running {
     pub progress: Progress,
     /// Until nothing waits any more; `None` before anything was measured.
     pub left: Option<Duration>,
+    /// Seconds for a pixel of a photo, as far as that is known.
+    pub rate: Option<f64>,
     /// Whether it gives way to the user's own job.
     pub gives_way: bool,
 }
@@ -349,7 +353,7 @@ fn planned(photos: &[Found], plan: &Plan, taken: Vec<PathBuf>) -> Vec<super::Job
             taken,
         )
     };
-    match &plan.folder {
+    let mut jobs = match &plan.folder {
         Some(folder) => names(photos, folder),
         None => {
             // The photo's own folder is where its own path leads.
@@ -363,7 +367,9 @@ fn planned(photos: &[Found], plan: &Plan, taken: Vec<PathBuf>) -> Vec<super::Job
             }
             jobs
         }
-    }
+    };
+    jobs.iter_mut().for_each(|job| job.receipt = plan.receipt);
+    jobs
 }
 
 /// Tells the window about the photo in work, and hears its orders.
@@ -388,8 +394,13 @@ impl Watch for Looker<'_, '_> {
             let gives_way = foreman.busy.is_busy();
             if !told || !gives_way {
                 told = true;
-                let left = foreman.queue.left(progress.remaining);
-                let running = Running { id: *id, progress, left, gives_way };
+                // Between tiles is time for a few headers of what waits.
+                if foreman.queue.measure(HEADERS) {
+                    foreman.list();
+                }
+                let in_work = Some((*id, progress));
+                let (left, rate) = (foreman.queue.left(in_work), foreman.queue.rate(in_work));
+                let running = Running { id: *id, progress, left, rate, gives_way };
                 (foreman.tell)(News::Running(running));
             }
             if !gives_way {

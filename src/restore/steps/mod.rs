@@ -77,11 +77,14 @@ pub enum Done {
 }
 
 impl Action {
-    /// With the strength that it was given in the end; of no use to a fill or an enlargement.
+    /// With the strength that it was given in the end; of no use to a fill.
     #[must_use]
     pub fn of_strength(mut self, taken: f32) -> Self {
-        if let Self::Clean { strength, .. } | Self::Colour { strength, .. } = &mut self {
-            *strength = taken;
+        match &mut self {
+            Self::Clean { strength, .. }
+            | Self::Colour { strength, .. }
+            | Self::Upscale { options: UpscaleOptions { strength, .. }, .. } => *strength = taken,
+            Self::Fill { .. } => {}
         }
         self
     }
@@ -104,7 +107,9 @@ impl Action {
             Self::Fill { .. } => "Fill".to_owned(),
             Self::Clean { strength, .. } => format!("Clean{}", percent(strength)),
             Self::Colour { strength, .. } => format!("Colourise{}", percent(strength)),
-            Self::Upscale { model, .. } => format!("Upscale, {model}"),
+            Self::Upscale { model, options } => {
+                format!("Upscale, {model}{}", percent(&options.strength))
+            }
         }
     }
 

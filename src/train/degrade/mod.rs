@@ -21,7 +21,6 @@ use crate::{
 
 mod canvas;
 mod damage;
-mod lettering;
 mod watermark;
 
 /// Smallest and largest value that a step may draw, both included.

@@ -9,11 +9,9 @@ use tiny_skia::{Path, PathBuilder, Rect, Transform};
 use super::{
     Range,
     canvas::{Canvas, Point, between, flat, outline, stroked},
-    draw,
-    lettering::FACES,
-    probability, rising,
+    draw, probability, rising,
 };
-use crate::error::Result;
+use crate::{error::Result, picture::lettering::FACES};
 
 /// A visible watermark, after the data sets for its removal (Y. Liu, Z. Zhu and X. Bai, WACV
 /// 2021: marks of 0.3 to 0.7 opacity, turned, of random size), with tiled marks and a wider choice.
