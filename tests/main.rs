@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod cli;
+mod detect;
 mod engine;
 mod files;
 mod formats;
@@ -19,3 +20,4 @@ mod training;
 mod training_window;
 mod window;
 mod window_queue;
+mod window_repair;
