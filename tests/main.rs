@@ -4,6 +4,7 @@
 mod bad_input;
 mod cli;
 mod comparing;
+mod detect;
 mod engine;
 mod files;
 mod formats;
@@ -21,3 +22,4 @@ mod training_window;
 mod window;
 mod window_compare;
 mod window_queue;
+mod window_repair;

@@ -6,6 +6,7 @@ use std::{fs, path::Path};
 use image::{DynamicImage, GrayImage, Luma, Rgb, RgbImage};
 use pixmend::{
     device::Chosen,
+    mask::Scope,
     model::Model,
     picture::Picture,
     restore::{
@@ -76,7 +77,9 @@ fn restored(picture: &RgbImage, model: &Model) -> RgbImage {
         let filler = Filler::Network { model, device: &device };
         mend(&source, &all, filler, MendOptions::default(), &mut collect).unwrap().size
     } else if model.gives_colours() {
-        colour(&source, None, model, &Chosen::cpu(), 1.0, &mut collect).unwrap().output_size
+        colour(&source, Scope::default(), model, &Chosen::cpu(), 1.0, &mut collect)
+            .unwrap()
+            .output_size
     } else {
         let options = UpscaleOptions {
             size: Size::Scale(f64::from(model.scale())),

@@ -21,7 +21,7 @@ use crate::{
             worker::{News, Order, Plan, Running, Worker},
         },
     },
-    mask::{self, Anchor, sidecar},
+    mask::{self, Anchor, Layer, sidecar},
     model::library,
     picture::Format,
     restore::{
@@ -51,6 +51,8 @@ pub(super) enum What {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Filling {
     pub mask: PathBuf,
+    /// What is protected, if something is.
+    protect: Option<PathBuf>,
     /// What is shown of them.
     pub name: String,
     pub anchor: Anchor,
@@ -236,10 +238,14 @@ impl App {
                 marks: Marks::default(),
                 strength: self.strength,
             },
-            What::Fill(Filling { mask, anchor, fill, options, .. }) => Operation::Mend {
+            What::Fill(Filling { mask, protect, anchor, fill, options, .. }) => Operation::Mend {
                 model: if *fill == Fill::Texture { TEXTURE } else { AUTO }.to_owned(),
                 device,
-                marks: Marks { mask: Some(mask.clone()), anchor: Some(*anchor) },
+                marks: Marks {
+                    mask: Some(mask.clone()),
+                    anchor: Some(*anchor),
+                    protect: protect.clone(),
+                },
                 options: *options,
                 seed: 0,
             },
@@ -285,8 +291,16 @@ impl App {
             Some(document) => {
                 let (repair, name) = (&document.repair, document.picture.name.clone());
                 let (fill, options) = (repair.fill, repair.options);
-                let mask = self.keep_marks_for_many(Arc::new(repair.editor.mask().clone()));
-                What::Fill(Filling { mask, name, anchor: Anchor::BottomRight, fill, options })
+                let layers = Layer::ALL.map(|layer| repair.editor.snapshot(layer));
+                let (mask, protect) = self.keep_marks_for_many(layers);
+                What::Fill(Filling {
+                    mask,
+                    protect,
+                    name,
+                    anchor: Anchor::BottomRight,
+                    fill,
+                    options,
+                })
             }
         };
         self.batch.what = what;
@@ -295,12 +309,16 @@ impl App {
     }
 
     /// Writes a mask to where it stays while photos of the queue need it.
-    fn keep_marks_for_many(&mut self, mask: Arc<GrayImage>) -> PathBuf {
+    fn keep_marks_for_many(
+        &mut self,
+        [mask, protected]: [Arc<GrayImage>; 2],
+    ) -> (PathBuf, Option<PathBuf>) {
         let number = jiff::Timestamp::now().as_millisecond();
         let photo = self.batch.folder.join(format!("marks-{number}"));
         let kept = sidecar::path_for(&photo);
-        self.workers.submit(Job::KeepMask { photo, mask, text: String::new() });
-        kept
+        let protection = (mask::count(&protected) > 0).then(|| sidecar::protection_for(&photo));
+        self.workers.submit(Job::KeepMask { photo, mask, protected, text: String::new() });
+        (kept, protection)
     }
 
     pub(super) fn ask_for_photos(&self, ctx: &Context) {

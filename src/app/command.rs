@@ -50,10 +50,18 @@ pub enum Command {
     ClearMask,
     /// Mark the rest.
     InvertMask,
+    /// What the tools paint: marks, or what is protected.
+    Protect,
+    /// Mark what does not belong on the photo.
+    FindMarks,
     /// A thinner brush.
     SmallerBrush,
     /// A thicker brush.
     LargerBrush,
+    /// A brush with a softer border.
+    SofterBrush,
+    /// A brush with a harder border.
+    HarderBrush,
     /// Marks what it goes over.
     Brush,
     /// Takes marks away.
@@ -106,7 +114,7 @@ pub enum Command {
 
 impl Command {
     /// All of them.
-    pub const ALL: [Self; 50] = [
+    pub const ALL: [Self; 54] = [
         Self::Open,
         Self::Paste,
         Self::OpenSample,
@@ -128,8 +136,12 @@ impl Command {
         Self::Redo,
         Self::ClearMask,
         Self::InvertMask,
+        Self::Protect,
+        Self::FindMarks,
         Self::SmallerBrush,
         Self::LargerBrush,
+        Self::SofterBrush,
+        Self::HarderBrush,
         Self::Brush,
         Self::Eraser,
         Self::Rectangle,
@@ -184,8 +196,12 @@ impl Command {
             Self::Redo => "Redo",
             Self::ClearMask => "Clear",
             Self::InvertMask => "Invert",
+            Self::Protect => "Protect",
+            Self::FindMarks => "Find marks",
             Self::SmallerBrush => "Thinner brush",
             Self::LargerBrush => "Thicker brush",
+            Self::SofterBrush => "Softer brush",
+            Self::HarderBrush => "Harder brush",
             Self::Brush => "Brush",
             Self::Eraser => "Eraser",
             Self::Rectangle => "Box",
@@ -243,8 +259,16 @@ impl Command {
             Self::Redo => "Do again what was taken back",
             Self::ClearMask => "Mark nothing",
             Self::InvertMask => "Mark the rest instead",
-            Self::SmallerBrush => "Make the brush thinner",
-            Self::LargerBrush => "Make the brush thicker",
+            Self::Protect => {
+                "Paint what stays as it is, whatever Fill, Clean and Colourise do; and back"
+            }
+            Self::FindMarks => {
+                "Mark scratches, dust and watermarks that repeat themselves; nothing is filled"
+            }
+            Self::SmallerBrush => "Make the brush thinner; or drag with Alt and the right button",
+            Self::LargerBrush => "Make the brush thicker; or drag with Alt and the right button",
+            Self::SofterBrush => "Make the border of the brush softer",
+            Self::HarderBrush => "Make the border of the brush harder",
             Self::Brush => {
                 "Mark what you go over; hold Shift for a straight line, use the right button to erase"
             }
@@ -316,8 +340,19 @@ impl Command {
             ],
             Self::ClearMask => vec![command(Key::D)],
             Self::InvertMask => vec![command(Key::I)],
+            Self::Protect => vec![plain(Key::K)],
+            Self::FindMarks => vec![plain(Key::F)],
             Self::SmallerBrush => vec![plain(Key::OpenBracket)],
             Self::LargerBrush => vec![plain(Key::CloseBracket)],
+            // Shift makes other keys of them, but not on every system.
+            Self::SofterBrush => vec![
+                KeyboardShortcut::new(Modifiers::SHIFT, Key::OpenBracket),
+                plain(Key::OpenCurlyBracket),
+            ],
+            Self::HarderBrush => vec![
+                KeyboardShortcut::new(Modifiers::SHIFT, Key::CloseBracket),
+                plain(Key::CloseCurlyBracket),
+            ],
             Self::Brush => vec![plain(Key::B)],
             Self::Eraser => vec![plain(Key::E)],
             Self::Rectangle => vec![plain(Key::M)],
@@ -372,8 +407,11 @@ impl Command {
             | Self::Colourise
             | Self::ClearMask
             | Self::InvertMask
+            | Self::Protect
             | Self::SmallerBrush
             | Self::LargerBrush
+            | Self::SofterBrush
+            | Self::HarderBrush
             | Self::Brush
             | Self::Eraser
             | Self::Rectangle
@@ -381,6 +419,7 @@ impl Command {
             | Self::Trace
             | Self::Wand
             | Self::MaskAlone => app.can_mark(),
+            Self::FindMarks => app.can_mark() && app.looks_for_marks().is_none(),
             Self::Undo => app.can_undo(),
             Self::Redo => app.can_redo(),
             Self::Adopt => app.can_save(),

@@ -11,7 +11,7 @@ use image::GrayImage;
 use crate::{
     error::{Error, Result},
     jobs::{Event, EventKind, Job, JobHandle, Outcome, Workers},
-    mask,
+    mask::{self, Layer},
     model::library::{self, About},
     picture::{Format, Picture, pyramid::Pyramid},
     rect::Rect,
@@ -26,6 +26,7 @@ use crate::{
 
 mod batch;
 mod command;
+mod finding;
 mod forecast;
 mod milestones;
 mod notify;
@@ -42,10 +43,11 @@ mod viewer;
 pub use command::Command;
 
 use batch::Batch;
+use finding::Finding;
 use forecast::Forecast;
 use milestones::Milestones;
 use previews::Previews;
-use repair::{Repair, Tool};
+use repair::{Repair, Tool, Wish};
 use steps::{Adopting, Project};
 use toasts::Toasts;
 use training::Training;
@@ -181,6 +183,8 @@ pub struct App {
     /// The photo that is being opened was made of the one on screen.
     adopting: Option<Adopting>,
     running: Option<Running>,
+    /// Marks on their way, in the order in which they were asked for.
+    finding: Vec<Finding>,
     saving: Option<JobHandle>,
     task: Task,
     training: Training,
@@ -285,6 +289,7 @@ impl App {
             opening: None,
             adopting: None,
             running: None,
+            finding: Vec::new(),
             saving: None,
             task: Task::Upscale,
             training: Training::new(),
@@ -352,6 +357,7 @@ impl App {
         let replaying = self.opening.as_ref().filter(|_| again.is_some());
         let going_on = |handle: &JobHandle| !handle.is_cancelling();
         running.or(replaying).is_some_and(going_on) || self.previews.running().any(going_on)
+            || !self.finding.is_empty()
     }
 
     fn can_save(&self) -> bool {
@@ -414,12 +420,35 @@ impl App {
         (self.can_mark() && (marks || self.can_restore())) || self.can_redo_step()
     }
 
-    /// Changes the mask, and shows what changed.
-    fn mark(&mut self, change: impl FnOnce(&mut Repair) -> Option<Rect>) {
+    /// Changes a layer, and shows what changed.
+    fn mark(&mut self, change: impl FnOnce(&mut Repair) -> Option<(Layer, Rect)>) {
         if let Some(document) = &mut self.document
-            && let Some(area) = change(&mut document.repair)
+            && let Some((layer, area)) = change(&mut document.repair)
         {
-            self.viewer.update_mask(document.repair.editor.mask(), area);
+            self.viewer.update_mask(layer, document.repair.editor.layer(layer), area);
+        }
+    }
+
+    /// Changes all of the layer that the tools paint.
+    fn mark_all(&mut self, change: impl FnOnce(&mut GrayImage)) {
+        self.mark(|repair| {
+            let layer = repair.layer;
+            let changed = repair.editor.edit(layer, |mask| {
+                change(mask);
+                Some(Rect::of_size(mask.width(), mask.height()))
+            });
+            changed.map(|area| (layer, area))
+        });
+    }
+
+    /// Shows all of both layers.
+    fn show_marks(&mut self) {
+        let Some(Document { repair, .. }) = &self.document else { return };
+        for layer in Layer::ALL {
+            let mask = repair.editor.layer(layer);
+            if let Some(area) = mask::extent(mask) {
+                self.viewer.update_mask(layer, mask, area);
+            }
         }
     }
 
@@ -436,24 +465,38 @@ impl App {
         }
     }
 
+    const fn reshape_brush(&mut self, harder: f32) {
+        if let Some(document) = &mut self.document {
+            document.repair.reshape(0.0, harder);
+        }
+    }
+
     /// What the pointer did on the photo.
     fn receive_touches(&mut self) {
         let marks = self.can_mark();
         let touches = self.viewer.touches();
-        if let Some(document) = &mut self.document {
-            let Document { picture, repair, .. } = document;
+        let mut wanted = Vec::new();
+        if let Some(Document { repair, .. }) = &mut self.document {
             let mut changed: Option<Rect> = None;
             for touch in touches {
                 if !marks {
                     repair.abandon();
-                } else if let Some(area) = repair.touch(touch, || picture.pixels.to_rgb8()) {
-                    changed = Some(changed.map_or(area, |all| all.joined(&area)));
+                    continue;
+                }
+                match repair.touch(touch) {
+                    Some(Wish::Shown(area)) => {
+                        changed = Some(changed.map_or(area, |all| all.joined(&area)));
+                    }
+                    Some(Wish::Found(what, on)) => wanted.push((what, on)),
+                    None => {}
                 }
             }
             if let Some(area) = changed {
-                self.viewer.update_mask(repair.editor.mask(), area);
+                let layer = repair.layer;
+                self.viewer.update_mask(layer, repair.editor.layer(layer), area);
             }
         }
+        wanted.into_iter().for_each(|(what, on)| self.find(what, on));
         let result = self.document.as_ref().and_then(|document| document.result.as_ref());
         self.viewer.strength = result.map_or(1.0, |result| self.strength_of(result));
         if let Some(Document { repair, .. }) = &self.document {
@@ -536,20 +579,25 @@ impl App {
                     self.mark(|repair| repair.editor.redo());
                 }
             }
-            Command::ClearMask => self.mark(|repair| {
-                repair.editor.edit(|mask| {
-                    mask.iter_mut().for_each(|value| *value = 0);
-                    Some(Rect::of_size(mask.width(), mask.height()))
-                })
-            }),
-            Command::InvertMask => self.mark(|repair| {
-                repair.editor.edit(|mask| {
-                    *mask = mask::inverted(mask);
-                    Some(Rect::of_size(mask.width(), mask.height()))
-                })
-            }),
+            Command::ClearMask => {
+                self.mark_all(|mask| mask.iter_mut().for_each(|value| *value = 0));
+            }
+            // What is marked by half stays marked by half.
+            Command::InvertMask => {
+                self.mark_all(|mask| mask.iter_mut().for_each(|value| *value = 255 - *value));
+            }
+            Command::Protect => {
+                if let Some(document) = &mut self.document {
+                    document.repair.abandon();
+                    let layer = &mut document.repair.layer;
+                    *layer = Layer::ALL[usize::from(*layer == Layer::Marks)];
+                }
+            }
+            Command::FindMarks => self.find_marks(),
             Command::SmallerBrush => self.resize_brush(1.0 / 1.2),
             Command::LargerBrush => self.resize_brush(1.2),
+            Command::SofterBrush => self.reshape_brush(-0.1),
+            Command::HarderBrush => self.reshape_brush(0.1),
             Command::Brush => self.use_tool(Tool::Brush),
             Command::Eraser => self.use_tool(Tool::Eraser),
             Command::Rectangle => self.use_tool(Tool::Rectangle),
@@ -566,6 +614,8 @@ impl App {
                 let running = self.running.as_ref().map(|running| &running.handle);
                 if let Some(handle) = running.or(self.opening.as_ref()) {
                     handle.cancel();
+                } else {
+                    self.stop_finding();
                 }
             }
             Command::Save => {
@@ -668,7 +718,7 @@ impl App {
             tiles,
         });
         let action = Action::Upscale { model: recipe.model.clone(), options: recipe.options };
-        let step = Step { action, mask: None, on: true };
+        let step = Step { action, mask: None, protected: None, on: true };
         self.running = Some(Running { recipe: Some(recipe), ..Running::new(handle, step) });
     }
 
@@ -686,9 +736,16 @@ impl App {
         document.repair.editor.close();
         document.result = None;
         document.withdrawn = None;
-        let mask = document.repair.editor.mask();
-        let marked = mask::count(mask) > 0 || matches!(action, Action::Fill { .. });
-        let step = Step { action, mask: marked.then(|| Arc::new(mask.clone())), on: true };
+        let fills = matches!(action, Action::Fill { .. });
+        let [mask, protected] = Layer::ALL.map(|layer| document.repair.editor.snapshot(layer));
+        let marked = fills || mask::count(&mask) > 0;
+        let protects = mask::count(&protected) > 0;
+        let step = Step {
+            action,
+            mask: marked.then_some(mask),
+            protected: protects.then_some(protected),
+            on: true,
+        };
         let handle = self.workers.submit(Job::Apply {
             picture: document.picture.clone(),
             step: step.clone(),
@@ -718,6 +775,10 @@ impl App {
 
     /// Takes back what came last: a stroke or the result.
     fn undo(&mut self) {
+        // What is still being found would come after what is taken back.
+        if self.stop_finding() {
+            return;
+        }
         let Some(document) = &mut self.document else { return };
         document.repair.editor.close();
         let editor = &document.repair.editor;
@@ -737,14 +798,18 @@ impl App {
     }
 
     /// Takes over the marks that were kept beside the photo.
-    fn receive_marks(&mut self, mask: GrayImage, text: &str, ctx: &Context) {
-        self.mark(|repair| {
+    fn receive_marks(&mut self, layers: [Option<GrayImage>; 2], text: &str, ctx: &Context) {
+        if let Some(Document { repair, .. }) = &mut self.document {
             repair.restore(text);
-            repair.editor.edit(|own| {
-                *own = mask;
-                Some(Rect::of_size(own.width(), own.height()))
-            })
-        });
+            for (layer, mask) in Layer::ALL.into_iter().zip(layers) {
+                let Some(mask) = mask else { continue };
+                repair.editor.edit(layer, |own| {
+                    *own = mask;
+                    Some(Rect::of_size(own.width(), own.height()))
+                });
+            }
+        }
+        self.show_marks();
         if let Some(document) = &mut self.document {
             document.kept = Some(document.repair.editor.revision());
         }
@@ -770,11 +835,9 @@ impl App {
             return;
         }
         *kept = Some(editor.revision());
-        let job = Job::KeepMask {
-            photo: photo.clone(),
-            mask: Arc::new(editor.mask().clone()),
-            text: document.repair.kept(),
-        };
+        let [mask, protected] = Layer::ALL.map(|layer| editor.snapshot(layer));
+        let job =
+            Job::KeepMask { photo: photo.clone(), mask, protected, text: document.repair.kept() };
         self.keeping = Some((self.workers.submit(job), photo.clone()));
     }
 
@@ -899,6 +962,7 @@ impl App {
     fn receive_event(&mut self, event: Event, ctx: &Context) {
         let Some(event) = self.receive_training(event, ctx) else { return };
         let Some(event) = self.receive_preview(event, ctx) else { return };
+        let Some(event) = self.receive_finding(event, ctx) else { return };
         let is = |handle: Option<&JobHandle>| handle.is_some_and(|handle| handle.id == event.id);
         let opening = is(self.opening.as_ref());
         let running = is(self.running.as_ref().map(|running| &running.handle));
@@ -943,13 +1007,16 @@ impl App {
                     result.mosaic.patches.push(patch);
                 }
             }
-            EventKind::Finished(Outcome::Opened { picture, pyramid, kept, steps }) if opening => {
+            EventKind::Finished(Outcome::Opened { picture, pyramid, kept, protected, steps })
+                if opening =>
+            {
                 self.opening = None;
                 self.cancel_running();
                 self.keep_marks_now();
                 self.receive_picture(picture, *pyramid);
-                if let Some((mask, text)) = kept {
-                    self.receive_marks(mask, &text, ctx);
+                if kept.is_some() || protected.is_some() {
+                    let (mask, text) = kept.unzip();
+                    self.receive_marks([mask, protected], &text.unwrap_or_default(), ctx);
                 }
                 if steps.is_empty() {
                     self.queue.extend(self.first.take());
@@ -1039,6 +1106,7 @@ impl App {
     /// Shows a photo, or what was made of the one on screen.
     fn receive_picture(&mut self, picture: Arc<Picture>, pyramid: Pyramid) {
         self.forget_previews();
+        self.stop_finding();
         let adopting = self.adopting.take();
         let before = self.document.take().filter(|_| adopting.is_some());
         let is_made = before.is_some();
@@ -1077,10 +1145,7 @@ impl App {
         if is_made {
             self.keep_steps();
             if stays && self.task == Task::Repair {
-                self.mark(|repair| {
-                    let mask = repair.editor.mask();
-                    Some(Rect::of_size(mask.width(), mask.height()))
-                });
+                self.show_marks();
             }
         }
         self.queue.extend(then);
@@ -1176,6 +1241,7 @@ impl eframe::App for App {
         self.queue.extend(pressed);
         panels::show(self, ui);
         self.receive_touches();
+        self.lay_found(&ctx);
         self.keep_marks();
         self.toasts.ui(&ctx);
         for command in std::mem::take(&mut self.queue) {

@@ -107,10 +107,10 @@ impl App {
     /// Makes the result the photo that is worked on, as one more step.
     pub(super) fn adopt(&mut self, then: Option<Command>) {
         let Some((document, result)) = self.document.as_ref().zip(self.finished()) else { return };
-        let ResultSoFar { step: Step { action, mask, on }, mosaic, .. } = result;
+        let ResultSoFar { step, mosaic, .. } = result;
         let strength = self.strength_of(result);
-        let action = action.clone().of_strength(strength);
-        let step = Step { action, mask: mask.clone(), on: *on };
+        let action = step.action.clone().of_strength(strength);
+        let step = Step { action, ..step.clone() };
         let mut steps = document.project.steps.clone();
         steps.push(step);
         let job =

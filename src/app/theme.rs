@@ -24,6 +24,9 @@ pub const MARKED: [f32; 4] = [0.47, 0.08, 0.12, 0.5];
 /// Over what is filled around it, multiplied by its alpha.
 pub const REACHED: [f32; 4] = [0.17, 0.03, 0.045, 0.18];
 
+/// Over what is protected, multiplied by its alpha.
+pub const PROTECTED: [f32; 4] = [0.05, 0.3, 0.42, 0.5];
+
 /// Between the two panes.
 pub const DIVIDER: [f32; 4] = [0.27, 0.27, 0.27, 1.0];
 

@@ -1,6 +1,6 @@
 //! `pixmend mend`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{
     batch::{self, Batch, lasting},
@@ -23,6 +23,14 @@ pub struct Arguments {
     /// window keeps beside the photo]
     #[arg(long, value_name = "MASK")]
     mask: Option<PathBuf>,
+    /// Picture of the photo's size: nothing that is white in it changes, whatever the mask says
+    /// [default without --mask: what the window keeps beside the photo]
+    #[arg(long, value_name = "MASK")]
+    protect: Option<PathBuf>,
+    /// Fill what is grey in the mask as much as it is bright [default: wholly, unless the mask is the
+    /// window's]
+    #[arg(long)]
+    soft: bool,
     /// Where the mask lies on a photo of another size than its own: for a watermark that is at the same
     /// place on many photos
     #[arg(long, value_name = "PLACE", value_parser = Anchor::NAMED.map(|(name, _)| name))]
@@ -52,17 +60,32 @@ pub struct Arguments {
     batch: Batch,
 }
 
+/// What two files of masks say, wherever the operation is done later.
+pub(super) fn marks(
+    mask: Option<&Path>,
+    protect: Option<&Path>,
+    anchor: Option<&str>,
+) -> Result<Marks> {
+    let lasting = |path: Option<&Path>| {
+        path.map(std::path::absolute).transpose().map_err(|error| Error::Setting(error.to_string()))
+    };
+    let anchor = anchor.and_then(Anchor::named);
+    Ok(Marks { mask: lasting(mask)?, anchor, protect: lasting(protect)? })
+}
+
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let Arguments { inputs, destination, batch, grow, feather, object, seed, .. } = arguments;
-    let mask = arguments.mask.as_deref().map(std::path::absolute).transpose();
+    // The window's own masks are grey where its brush was soft.
+    let soft = arguments.soft || arguments.mask.is_none();
     let operation = Operation::Mend {
         model: lasting(&arguments.model),
         device: arguments.device.clone(),
-        marks: Marks {
-            mask: mask.map_err(|error| Error::Setting(error.to_string()))?,
-            anchor: arguments.anchor.as_deref().and_then(Anchor::named),
-        },
-        options: MendOptions { grow: *grow, feather: *feather, hides: *object },
+        marks: marks(
+            arguments.mask.as_deref(),
+            arguments.protect.as_deref(),
+            arguments.anchor.as_deref(),
+        )?,
+        options: MendOptions { grow: *grow, feather: *feather, hides: *object, soft },
         seed: *seed,
     };
     batch::run(inputs, destination, batch, &operation, None)

@@ -21,6 +21,7 @@ use crate::{
 mod batch;
 mod compare;
 mod degrade;
+mod detect;
 mod devices;
 mod doctor;
 mod eval;
@@ -61,6 +62,8 @@ pub enum Command {
     Clean(repaint::Arguments),
     /// Colour a grey photo
     Colour(repaint::Arguments),
+    /// Propose a mask: scratches, dust, a watermark that repeats itself
+    Detect(detect::Arguments),
     /// List what the networks can run on, each with its self-test
     Devices(devices::Arguments),
     /// Measure a model on pictures whose original is known
@@ -89,6 +92,7 @@ pub fn run(command: &Command) -> ExitCode {
         Command::Mend(arguments) => mend::run(arguments),
         Command::Clean(arguments) => repaint::run(arguments, repaint::Job::Clean),
         Command::Colour(arguments) => repaint::run(arguments, repaint::Job::Colour),
+        Command::Detect(arguments) => detect::run(arguments),
         Command::Devices(arguments) => devices::run(arguments),
         Command::Eval(arguments) => eval::run(arguments),
         Command::Compare(arguments) => compare::run(arguments),

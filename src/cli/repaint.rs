@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use super::{
     batch::{self, Batch, lasting},
+    mend::marks,
     output::Destination,
 };
 use crate::{
-    error::{Error, Result},
-    jobs::queue::operation::{Marks, Operation},
+    error::Result,
+    jobs::queue::operation::Operation,
     mask::Anchor,
     restore::repaint::RepaintOptions,
     settings::{CLEANING_MODEL, COLOURING_MODEL},
@@ -28,7 +29,10 @@ pub struct Arguments {
     /// Picture of the photo's size: only what is not black in it changes
     #[arg(long, value_name = "MASK")]
     mask: Option<PathBuf>,
-    /// Where the mask lies on a photo of another size than its own
+    /// Picture of the photo's size: nothing that is white in it changes
+    #[arg(long, value_name = "MASK")]
+    protect: Option<PathBuf>,
+    /// Where the masks lie on a photo of another size than their own
     #[arg(long, value_name = "PLACE", value_parser = Anchor::NAMED.map(|(name, _)| name))]
     anchor: Option<String>,
     /// Name of a shipped model, or a model file [default: clean or colour]
@@ -58,11 +62,11 @@ pub(super) fn run(arguments: &Arguments, job: Job) -> Result<()> {
     };
     let Arguments { inputs, destination, batch, strength, tile, .. } = arguments;
     let model = lasting(arguments.model.as_deref().unwrap_or(usual));
-    let mask = arguments.mask.as_deref().map(std::path::absolute).transpose();
-    let marks = Marks {
-        mask: mask.map_err(|error| Error::Setting(error.to_string()))?,
-        anchor: arguments.anchor.as_deref().and_then(Anchor::named),
-    };
+    let marks = marks(
+        arguments.mask.as_deref(),
+        arguments.protect.as_deref(),
+        arguments.anchor.as_deref(),
+    )?;
     let device = arguments.device.clone();
     let operation = match job {
         Job::Clean => Operation::Clean {

@@ -24,7 +24,11 @@ use crate::{
     device::{Adapter, Chosen, adapters},
     encoding::Encoding,
     error::{Error, Result},
-    mask::sidecar,
+    mask::{
+        Scope,
+        find::{Find, Found, find},
+        sidecar,
+    },
     model::{
         Model,
         library::{self, About},
@@ -154,6 +158,13 @@ pub enum Job {
         /// As [`Chosen::by_name`] takes it.
         device: String,
     },
+    /// Find marks that follow from what a picture shows.
+    Find {
+        /// The photo.
+        picture: Arc<Picture>,
+        /// What is to be found.
+        what: Find,
+    },
     /// Make a result the photo that is worked on.
     Adopt {
         /// The photo it was made from.
@@ -169,6 +180,8 @@ pub enum Job {
         photo: PathBuf,
         /// Of its size.
         mask: Arc<GrayImage>,
+        /// What is protected on it; of its size.
+        protected: Arc<GrayImage>,
         /// What else is to be kept, in ASCII.
         text: String,
     },
@@ -209,6 +222,7 @@ impl Job {
                 | Self::Estimate { .. }
                 | Self::Apply { .. }
                 | Self::Replay { .. }
+                | Self::Find { .. }
                 | Self::Import(_)
         )
     }
@@ -255,6 +269,8 @@ pub enum Outcome {
         pyramid: Box<Pyramid>,
         /// The mask that was kept beside it, and what else was kept.
         kept: Option<(GrayImage, String)>,
+        /// What was protected on it, kept as well.
+        protected: Option<GrayImage>,
         /// The steps that were kept beside it.
         steps: Vec<Step>,
     },
@@ -265,6 +281,8 @@ pub enum Outcome {
         /// What is marked on it, of about the same size.
         marks: Option<GrayImage>,
     },
+    /// Marks, or that there are none.
+    Found(Found),
     /// The mask is kept.
     MaskKept,
     /// The steps are kept.
@@ -534,16 +552,19 @@ impl Reporter<'_> {
         match job {
             Job::Open(path) => {
                 let picture = Picture::open(&path)?;
-                let kept = sidecar::load(&path, picture.size());
-                let steps = steps::file::load(&path, picture.size());
-                Ok(opened(picture, kept, steps))
+                let size = picture.size();
+                let steps = steps::file::load(&path, size);
+                let kept = sidecar::load(&path, size);
+                let protected = sidecar::load_protection(&path, size);
+                Ok(match opened(picture) {
+                    Outcome::Opened { picture, pyramid, .. } => {
+                        Outcome::Opened { picture, pyramid, kept, protected, steps }
+                    }
+                    other => other,
+                })
             }
-            Job::OpenBytes { name, bytes } => {
-                Ok(opened(Picture::from_bytes(bytes, &name)?, None, Vec::new()))
-            }
-            Job::OpenPixels(pixels) => {
-                Ok(opened(Picture::from_pixels("pasted", pixels), None, Vec::new()))
-            }
+            Job::OpenBytes { name, bytes } => Ok(opened(Picture::from_bytes(bytes, &name)?)),
+            Job::OpenPixels(pixels) => Ok(opened(Picture::from_pixels("pasted", pixels))),
             Job::Thumbnail { path, side, marks } => {
                 let picture = Picture::open(&path)?;
                 let screen = Screen::of(&picture.metadata);
@@ -591,11 +612,11 @@ impl Reporter<'_> {
             }
             Job::Apply { picture, step, device, focus } => {
                 self.view = Some((focus, picture.size()));
-                let Step { action, mask, .. } = step;
+                let Step { action, mask, protected, .. } = step;
                 let device = self.device_for(&device, action.needs_device())?;
-                let kept = mask.is_some();
-                let (done, word) =
-                    (action.run(&picture, mask.as_deref(), &device, self)?, done(&action));
+                let scope = Scope { mask: mask.as_deref(), protected: protected.as_deref() };
+                let kept = mask.is_some() || protected.is_some();
+                let (done, word) = (action.run(&picture, scope, &device, self)?, done(&action));
                 let target = free_name(&if kept {
                     picture.default_output_kept(word)
                 } else {
@@ -610,15 +631,23 @@ impl Reporter<'_> {
                 let networks = steps.iter().any(|step| step.on && step.action.needs_device());
                 let device = self.device_for(&device, networks)?;
                 let result = replay(&photo, &steps, &device, self)?;
-                Ok(opened(result, None, Vec::new()))
+                Ok(opened(result))
             }
             Job::Adopt { picture, result, strength } => {
                 let result = taken(result, &picture, strength);
                 let adopted = Picture { pixels: result.pixels(), ..Picture::clone(&picture) };
-                Ok(opened(adopted, None, Vec::new()))
+                Ok(opened(adopted))
             }
-            Job::KeepMask { photo, mask, text } => {
+            Job::Find { picture, what } => {
+                let found = find(&picture.pixels, &what, &mut |share| {
+                    let (done, total) = ((share * 1000.0) as u64, 1000);
+                    self.progress(Progress { done, total, remaining: None })
+                })?;
+                Ok(Outcome::Found(found))
+            }
+            Job::KeepMask { photo, mask, protected, text } => {
                 sidecar::save(&photo, &mask, &text)?;
+                sidecar::save_protection(&photo, &protected)?;
                 Ok(Outcome::MaskKept)
             }
             Job::KeepSteps { photo, steps } => {
@@ -723,10 +752,12 @@ impl Monitor for Reporter<'_> {
     }
 }
 
-fn opened(picture: Picture, kept: Option<(GrayImage, String)>, steps: Vec<Step>) -> Outcome {
+/// A picture beside which nothing was kept.
+fn opened(picture: Picture) -> Outcome {
     let screen = Screen::of(&picture.metadata);
     let pyramid = Box::new(Pyramid::of(&picture.pixels, screen.as_ref()));
-    Outcome::Opened { pyramid, picture: Arc::new(picture), kept, steps }
+    let (kept, protected) = (None, None);
+    Outcome::Opened { pyramid, picture: Arc::new(picture), kept, protected, steps: Vec::new() }
 }
 
 /// What was done, for the name of the result.

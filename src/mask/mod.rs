@@ -1,10 +1,11 @@
 //! Masks: what of a picture is marked. A mask is a grey picture of the photo's size, in which every
-//! pixel that is not black is marked.
+//! pixel that is not black is marked: white wholly, grey as much as it is bright where that is asked
+//! for, and else wholly, too. What is protected is a mask as well.
 //!
 //! Distances are from middle to middle of pixels (P. Felzenszwalb and D. Huttenlocher, "Distance
 //! transforms of sampled functions", 2012).
 
-use std::path::Path;
+use std::{borrow::Cow, path::Path};
 
 use image::{GrayImage, ImageBuffer, Luma};
 use imageproc::{
@@ -20,7 +21,9 @@ use crate::{
     rect::Rect,
 };
 
+pub mod detect;
 pub mod editor;
+pub mod find;
 pub mod paint;
 pub mod sidecar;
 pub mod trace;
@@ -33,6 +36,62 @@ pub const EXACT: u64 = 2 << 20;
 
 /// Side of the squares by which marks are told to be near each other.
 const SQUARE: u32 = 32;
+
+/// Grey levels of a soft mask that are grown one by one.
+const LEVELS: u8 = 15;
+
+/// What can be painted on a photo.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Layer {
+    /// What is to change.
+    #[default]
+    Marks,
+    /// What is to stay, whatever is marked.
+    Protected,
+}
+
+impl Layer {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Marks, Self::Protected];
+}
+
+/// What of a picture may change.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Scope<'a> {
+    /// What is marked; all of it if `None`.
+    pub mask: Option<&'a GrayImage>,
+    /// What stays; nothing if `None`.
+    pub protected: Option<&'a GrayImage>,
+}
+
+impl<'a> Scope<'a> {
+    /// How much each pixel may change, 0 to 255; `None` if all may change wholly. Both masks must
+    /// have the same size.
+    #[must_use]
+    pub fn shares(&self) -> Option<Cow<'a, GrayImage>> {
+        let Some(protected) = self.protected else { return self.mask.map(Cow::Borrowed) };
+        let mut shares = match self.mask {
+            Some(mask) => mask.clone(),
+            None => GrayImage::from_pixel(protected.width(), protected.height(), Luma([255])),
+        };
+        protect(&mut shares, protected);
+        Some(Cow::Owned(shares))
+    }
+}
+
+impl<'a> From<&'a GrayImage> for Scope<'a> {
+    fn from(mask: &'a GrayImage) -> Self {
+        Self { mask: Some(mask), protected: None }
+    }
+}
+
+/// Takes from shares, 0 to 255, as much as each pixel is protected.
+pub fn protect(shares: &mut GrayImage, protected: &GrayImage) {
+    for (share, protected) in shares.iter_mut().zip(protected.iter()) {
+        let left = u32::from(*share) * u32::from(255 - protected);
+        *share = ((left + 127) / 255) as u8;
+    }
+}
 
 /// Everything within `pixels` of what is marked; with a negative number, what is further than that
 /// from all that is not.
@@ -193,6 +252,35 @@ pub fn feathered(mask: &GrayImage, pixels: f32) -> GrayImage {
     for (to, distance) in answer.iter_mut().zip(distances.iter()) {
         let share = 1.0 - distance.sqrt() as f32 / (pixels + 1.0);
         *to = (share.max(0.0) * 255.0 + 0.5) as u8;
+    }
+    answer
+}
+
+/// Shares from 0 to 255 of a mask whose grey pixels are marked as much as they are bright: the mask,
+/// grown and feathered by so many pixels. Of one that is only black and white, what [`grown`] and
+/// [`feathered`] give; not grown and not feathered, the mask itself.
+#[must_use]
+pub fn softened(mask: &GrayImage, grow: f32, feather: f32) -> GrayImage {
+    if grow == 0.0 && feather <= 0.0 {
+        return mask.clone();
+    }
+    let is_used = |level: &u8| {
+        let below = level - 255 / LEVELS;
+        mask.iter().any(|value| *value > below && value <= level)
+    };
+    let levels = (1..=LEVELS).map(|number| 255 / LEVELS * number);
+    let mut answer = GrayImage::new(mask.width(), mask.height());
+    for level in levels.filter(is_used) {
+        // Its brightest pixel, so that what is white stays white and no grey gets brighter.
+        let below = level - 255 / LEVELS;
+        let bright = mask.iter().filter(|value| **value <= level).max().copied().unwrap_or(0);
+        let mut part = mask.clone();
+        part.iter_mut().for_each(|value| *value = if *value > below { 255 } else { 0 });
+        let part = feathered(&grown(&part, grow), feather);
+        for (share, part) in answer.iter_mut().zip(part.iter()) {
+            let value = (u32::from(*part) * u32::from(bright) + 127) / 255;
+            *share = (*share).max(value as u8);
+        }
     }
     answer
 }
@@ -378,6 +466,55 @@ mod tests {
         assert_eq!(row[10..16], [204, 153, 102, 51, 0, 0]);
         assert!(feathered(&mask, 0.0) == mask);
         assert!(feathered(&GrayImage::new(9, 9), 5.0) == GrayImage::new(9, 9));
+    }
+
+    #[test]
+    fn soft_masks_are_grown_and_feathered_level_by_level() {
+        let hard = drawn(60, 40, |x, y| (20..30).contains(&x) && (15..20).contains(&y));
+        for (grow, feather) in [(0.0, 0.0), (3.0, 0.0), (2.0, 4.0), (-1.0, 2.0)] {
+            let expected = feathered(&grown(&hard, grow), feather);
+            assert!(softened(&hard, grow, feather) == expected, "{grow} {feather}");
+        }
+        let soft = GrayImage::from_fn(60, 1, |x, _| Luma([(x * 4) as u8]));
+        assert!(softened(&soft, 0.0, 0.0) == soft);
+        let grown = softened(&soft, 5.0, 0.0);
+        for x in 0..55 {
+            // The brightest within five pixels, to one level of fifteen.
+            let expected = soft.get_pixel(x + 5, 0).0[0];
+            let value = grown.get_pixel(x, 0).0[0];
+            assert!(value.abs_diff(expected) <= 17, "{x}: {value}, not {expected}");
+        }
+        assert!(
+            super::grown(&soft, 5.0)
+                .iter()
+                .zip(softened(&soft, 5.0, 0.0).iter())
+                .all(|(hard, soft)| *hard > 0 || *soft == 0)
+        );
+        assert!(softened(&GrayImage::new(9, 9), 3.0, 3.0) == GrayImage::new(9, 9));
+    }
+
+    #[test]
+    fn what_is_protected_has_no_share() {
+        let mask = drawn(20, 10, |x, _| x < 10);
+        let protected = GrayImage::from_fn(20, 10, |x, y| {
+            Luma([if y > 5 {
+                255
+            } else if x == 3 {
+                51
+            } else {
+                0
+            }])
+        });
+        let scope = Scope { mask: Some(&mask), protected: Some(&protected) };
+        let shares = scope.shares().unwrap();
+        assert_eq!(
+            [(3, 2), (4, 2), (4, 7), (15, 2)].map(|(x, y)| shares.get_pixel(x, y).0[0]),
+            [204, 255, 0, 0]
+        );
+        let shares = Scope { mask: None, ..scope }.shares().unwrap();
+        assert_eq!(shares.get_pixel(15, 2).0[0], 255);
+        assert!(Scope::default().shares().is_none());
+        assert!(*Scope::from(&mask).shares().unwrap() == mask);
     }
 
     #[test]

@@ -24,10 +24,46 @@ fn bounds(mask: &GrayImage, least: Place, most: Place) -> Option<Rect> {
     (left < right && top < bottom).then(|| Rect::spanning(left, top, right, bottom))
 }
 
-/// A straight stroke of a round brush; gives the pixels that may have changed. A brush thinner than
-/// a pixel still marks those below it.
-pub fn stroke(mask: &mut GrayImage, from: Place, to: Place, radius: f32, on: bool) -> Option<Rect> {
-    let radius = radius.max(0.71);
+/// A round brush.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Brush {
+    /// In pixels. One thinner than a pixel still marks those below it.
+    pub radius: f32,
+    /// The share of the radius, 0 to 1, within which pixels are wholly marked; beyond it they are
+    /// marked less and less.
+    pub hardness: f32,
+}
+
+impl Brush {
+    /// One with a sharp border.
+    #[must_use]
+    pub const fn hard(radius: f32) -> Self {
+        Self { radius, hardness: 1.0 }
+    }
+
+    /// How much a pixel so far from its middle is marked, 0 to 255.
+    fn value(self, distance: f32) -> u8 {
+        let radius = self.radius.max(0.71);
+        let core = radius * self.hardness.clamp(0.0, 1.0);
+        if distance <= core {
+            return if distance <= radius { 255 } else { 0 };
+        }
+        let share = ((radius - distance) / (radius - core)).clamp(0.0, 1.0);
+        // Without a kink at either end.
+        (255.0 * share * share * (3.0 - 2.0 * share) + 0.5) as u8
+    }
+}
+
+/// A straight stroke of a brush; gives the pixels that may have changed. However often a stroke goes
+/// over a pixel, it is marked (or not) as much as where the brush was nearest.
+pub fn stroke(
+    mask: &mut GrayImage,
+    from: Place,
+    to: Place,
+    brush: Brush,
+    on: bool,
+) -> Option<Rect> {
+    let radius = brush.radius.max(0.71);
     let ends = [0, 1].map(|axis| (from[axis].min(to[axis]), from[axis].max(to[axis])));
     let area =
         bounds(mask, ends.map(|(least, _)| least - radius), ends.map(|(_, most)| most + radius))?;
@@ -42,8 +78,11 @@ pub fn stroke(mask: &mut GrayImage, from: Place, to: Place, radius: f32, on: boo
                 0.0
             };
             let [dx, dy] = [away[0] - share * along[0], away[1] - share * along[1]];
-            if dx * dx + dy * dy <= radius * radius {
-                mask.put_pixel(x, y, Luma([value(on)]));
+            let far = dx * dx + dy * dy;
+            if far <= radius * radius {
+                let value = brush.value(far.sqrt());
+                let pixel = &mut mask.get_pixel_mut(x, y).0[0];
+                *pixel = if on { (*pixel).max(value) } else { (*pixel).min(255 - value) };
             }
         }
     }
@@ -129,17 +168,40 @@ mod tests {
     #[test]
     fn a_stroke_is_a_capsule_and_is_erased_by_the_same_one() {
         let mut mask = GrayImage::new(60, 40);
-        let area = stroke(&mut mask, [10.5, 20.5], [40.5, 20.5], 4.0, true).unwrap();
+        let area = stroke(&mut mask, [10.5, 20.5], [40.5, 20.5], Brush::hard(4.0), true).unwrap();
         assert!(inside(&mask, area));
         assert_eq!(mask.get_pixel(25, 24).0[0], 255);
         assert_eq!(mask.get_pixel(25, 25).0[0], 0);
         assert_eq!(mask.get_pixel(6, 20).0[0], 255);
         assert_eq!(mask.get_pixel(6, 23).0[0], 0, "the end is round");
-        stroke(&mut mask, [10.5, 20.5], [40.5, 20.5], 4.0, false);
+        stroke(&mut mask, [10.5, 20.5], [40.5, 20.5], Brush::hard(4.0), false);
         assert_eq!(count(&mask), 0);
-        assert!(stroke(&mut mask, [-30.0, -30.0], [-20.0, -20.0], 4.0, true).is_none());
-        stroke(&mut mask, [5.0, 5.0], [30.0, 9.0], 0.1, true).unwrap();
+        assert!(
+            stroke(&mut mask, [-30.0, -30.0], [-20.0, -20.0], Brush::hard(4.0), true).is_none()
+        );
+        stroke(&mut mask, [5.0, 5.0], [30.0, 9.0], Brush::hard(0.1), true).unwrap();
         assert!(count(&mask) >= 25, "thin strokes have no gaps");
+    }
+
+    #[test]
+    fn a_soft_stroke_fades_to_its_rim_and_takes_away_what_it_gave() {
+        let brush = Brush { radius: 10.0, hardness: 0.4 };
+        let mut mask = GrayImage::new(60, 40);
+        stroke(&mut mask, [15.5, 20.5], [40.5, 20.5], brush, true);
+        let column: Vec<u8> = (20..32).map(|y| mask.get_pixel(30, y).0[0]).collect();
+        assert!(column[..5].iter().all(|value| *value == 255), "{column:?}");
+        assert!(column[4..10].windows(2).all(|pair| pair[0] > pair[1]), "{column:?}");
+        assert_eq!(column[10..], [0, 0]);
+        assert_eq!(mask.get_pixel(30, 27).0[0], 128, "half as much in the middle of the rim");
+        let once = mask.clone();
+        for x in [15.5, 22.0, 31.0] {
+            stroke(&mut mask, [x, 20.5], [x + 5.0, 20.5], brush, true);
+        }
+        assert!(mask == once, "going over it again adds nothing");
+        stroke(&mut mask, [15.5, 20.5], [40.5, 20.5], brush, false);
+        assert!(mask.iter().all(|value| *value < 140) && mask.get_pixel(30, 20).0[0] == 0);
+        stroke(&mut mask, [15.5, 20.5], [40.5, 20.5], Brush::hard(10.0), false);
+        assert_eq!(count(&mask), 0);
     }
 
     #[test]

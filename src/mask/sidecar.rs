@@ -30,11 +30,29 @@ pub fn path_for(photo: &Path) -> PathBuf {
     name.into()
 }
 
+/// The file beside a photo with what is protected on it: `harbour.jpg.protect.png`.
+#[must_use]
+pub fn protection_for(photo: &Path) -> PathBuf {
+    let mut name = photo.as_os_str().to_owned();
+    name.push(".protect.png");
+    name.into()
+}
+
+/// What is protected on a photo of this size; `None` as [`load`].
+#[must_use]
+pub fn load_protection(photo: &Path, size: (u32, u32)) -> Option<GrayImage> {
+    read(&protection_for(photo), size).map(|(mask, _)| mask)
+}
+
 /// The mask beside a photo of this size and the text in it; `None` if there is none, or what is
 /// there is not ours, of another size or damaged.
 #[must_use]
 pub fn load(photo: &Path, size: (u32, u32)) -> Option<(GrayImage, String)> {
-    let file = File::open(path_for(photo)).ok()?;
+    read(&path_for(photo), size)
+}
+
+fn read(path: &Path, size: (u32, u32)) -> Option<(GrayImage, String)> {
+    let file = File::open(path).ok()?;
     let mut decoder = png::Decoder::new(BufReader::new(file));
     let header = decoder.read_header_info().ok()?;
     let kind = (header.color_type, header.bit_depth);
@@ -69,7 +87,18 @@ fn is_foreign(path: &Path, size: (u32, u32)) -> bool {
 /// # Errors
 /// [`Error::Exists`] if a file is there that is not ours, [`Error::DiskFull`] or [`Error::Write`].
 pub fn save(photo: &Path, mask: &GrayImage, text: &str) -> Result<()> {
-    let path = path_for(photo);
+    write(path_for(photo), mask, text)
+}
+
+/// The same for what is protected.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_protection(photo: &Path, mask: &GrayImage) -> Result<()> {
+    write(protection_for(photo), mask, "")
+}
+
+fn write(path: PathBuf, mask: &GrayImage, text: &str) -> Result<()> {
     if is_foreign(&path, mask.dimensions()) {
         return Err(Error::Exists { path });
     }
@@ -116,8 +145,12 @@ mod tests {
         assert!(matches!(save(&photo, &other, ""), Err(Error::Exists { .. })), "it is not lost");
         save(&photo, &image::imageops::flip_horizontal(&mask), "").unwrap();
         assert!(load(&photo, (40, 30)).unwrap().0 != mask);
+        save_protection(&photo, &mask).unwrap();
+        assert_eq!(load_protection(&photo, (40, 30)), Some(mask));
         save(&photo, &GrayImage::new(40, 30), "").unwrap();
-        assert!(!path_for(&photo).exists());
+        assert!(!path_for(&photo).exists() && protection_for(&photo).exists());
+        save_protection(&photo, &GrayImage::new(40, 30)).unwrap();
+        assert!(!protection_for(&photo).exists());
         save(&photo, &GrayImage::new(40, 30), "").unwrap();
     }
 

@@ -9,13 +9,14 @@ use image::{DynamicImage, GrayImage};
 use super::{
     Monitor, Patch, Receipt, Start,
     blend::{Layer, blend},
-    repaint::{check_mask, check_strength, in_colours},
+    repaint::{check_scope, check_strength, in_colours},
     tiled::{self, Engine, Task},
     upscale::bleed,
 };
 use crate::{
     device::Chosen,
     error::{Error, Result},
+    mask::Scope,
     model::Model,
     picture::Picture,
     rect::Rect,
@@ -37,14 +38,14 @@ const BAND: u32 = 256;
 /// Gives a photo colours, as much as `strength` says (0 to 1); the result leaves through
 /// [`Monitor::patch`], in colour where the photo is grey. Colours that the photo has are not
 /// looked at. With a mask, of the picture's size, only what is not black in it changes, as much as
-/// its value says.
+/// its value says, and nothing that is protected.
 ///
 /// # Errors
 /// [`Error::Setting`] if the model does not keep the size, or the strength or the mask does not
 /// fit, or as [`super::upscale()`].
 pub fn colour(
     picture: &Picture,
-    mask: Option<&GrayImage>,
+    scope: Scope<'_>,
     model: &Model,
     device: &Chosen,
     strength: f32,
@@ -59,9 +60,9 @@ pub fn colour(
         )));
     }
     check_strength(strength)?;
-    if let Some(mask) = mask {
-        check_mask(mask, size)?;
-    }
+    check_scope(scope, size)?;
+    let shares = scope.shares();
+    let mask = shares.as_deref();
     let bled = bleed(&picture.pixels);
     let seen = seen(bled.as_ref().unwrap_or(&picture.pixels));
     let mut engine = Engine::new(model, device)?;
@@ -274,7 +275,8 @@ mod tests {
     ) -> DynamicImage {
         let picture = Picture::from_pixels("test", photo.clone());
         let mut gather = Gather(Vec::new());
-        colour(&picture, mask, model, &Chosen::cpu(), strength, &mut gather).unwrap();
+        let scope = Scope { mask, protected: None };
+        colour(&picture, scope, model, &Chosen::cpu(), strength, &mut gather).unwrap();
         let color = gather.0[0].pixels.color();
         let patches = gather.0.into_iter().map(Into::into).collect();
         Mosaic { size: picture.size(), color, patches }.pixels()
@@ -356,7 +358,8 @@ mod tests {
         let picture = Picture::from_pixels("test", grey(30, 30));
         let refused = |mask: Option<&GrayImage>, model: &Model, strength: f32, word: &str| {
             let device = Chosen::cpu();
-            let run = colour(&picture, mask, model, &device, strength, &mut Gather(Vec::new()));
+            let scope = Scope { mask, protected: None };
+            let run = colour(&picture, scope, model, &device, strength, &mut Gather(Vec::new()));
             let error = run.unwrap_err().to_string();
             assert!(error.contains(word), "{error}");
         };

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     device::Chosen,
     error::{Error, Result},
+    mask::Scope,
     metric::{self, Figures},
     model::{Model, features::Perceptual},
     net::features,
@@ -218,7 +219,7 @@ pub fn restored_rgb(
             Ok(mend(picture, mask, filler, MendOptions::default(), gather)?.size)
         }),
         None if model.gives_colours() => gathered(low, |picture, gather| {
-            let receipt = colour(picture, None, model, device, 1.0, gather)?;
+            let receipt = colour(picture, Scope::default(), model, device, 1.0, gather)?;
             Ok(receipt.output_size)
         }),
         None => upscale_rgb(low, f64::from(scale), model, device),

@@ -13,7 +13,7 @@ use super::{
     blend::{Layer, blend},
     diffuse::diffuse,
     opaque::is_opaque,
-    repaint::check_mask,
+    repaint::check_scope,
     texture::{self, Hole},
     tiled::{self, Engine, Task},
     unveil::unveiled,
@@ -22,7 +22,7 @@ use super::{
 use crate::{
     device::Chosen,
     error::{Error, Result},
-    mask::{self, Regions},
+    mask::{self, Regions, Scope},
     model::Model,
     picture::Picture,
     rect::Rect,
@@ -116,6 +116,10 @@ pub struct MendOptions {
     /// Nothing of what is under the mask is of use: it is an object, not a mark. Otherwise each
     /// region is judged by how it looks.
     pub hides: bool,
+    /// Grey pixels of the mask are filled as much as they are bright, as a soft brush leaves them;
+    /// otherwise wholly, whatever a program made grey to smooth a border.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub soft: bool,
 }
 
 impl MendOptions {
@@ -164,25 +168,30 @@ impl MendReceipt {
     }
 }
 
-/// Fills the pixels where `mask`, of the picture's size, is not black; the result leaves through
-/// [`Monitor::patch`] when all of it is there. All pixels outside of the grown and feathered mask
-/// are those of the picture, to the bit.
+/// Fills the pixels where a mask, of the picture's size, is not black, and that are not protected;
+/// the result leaves through [`Monitor::patch`] when all of it is there. All pixels outside of the
+/// grown and feathered mask, and all that are wholly protected, are those of the picture, to the
+/// bit.
 ///
 /// An empty mask changes nothing, and the monitor is told so.
 ///
 /// # Errors
 /// [`Error::Setting`] if the model fills no masks, the mask has another size or a number is out of
 /// range, [`Error::Cancelled`], [`Error::BadTile`], [`Error::Model`], or what the monitor returns.
-pub fn mend(
+pub fn mend<'a>(
     picture: &Picture,
-    mask: &GrayImage,
+    scope: impl Into<Scope<'a>>,
     filler: Filler<'_>,
     options: MendOptions,
     monitor: &mut dyn Monitor,
 ) -> Result<MendReceipt> {
     let begin = Instant::now();
     options.check()?;
-    check_mask(mask, picture.size())?;
+    let scope = scope.into();
+    check_scope(scope, picture.size())?;
+    let Scope { mask: Some(mask), protected } = scope else {
+        return Err(Error::Setting("nothing says what is to be filled".to_owned()));
+    };
     if let Filler::Network { model, .. } | Filler::Auto { model, .. } = filler
         && !model.takes_mask()
     {
@@ -209,6 +218,7 @@ pub fn mend(
     let mut job = Job {
         picture,
         mask,
+        protected,
         filler,
         options,
         begin,
@@ -274,6 +284,7 @@ fn changed(before: &DynamicImage, after: &DynamicImage, shares: &GrayImage) -> u
 struct Job<'a> {
     picture: &'a Picture,
     mask: &'a GrayImage,
+    protected: Option<&'a GrayImage>,
     regions: &'a Regions,
     filler: Filler<'a>,
     options: MendOptions,
@@ -308,15 +319,37 @@ impl<'a> Job<'a> {
         tell(self.monitor, self.begin, self.done, self.total)
     }
 
-    /// A piece of the mask, made larger or smaller; `own` chooses what of it counts.
-    fn grown(&self, area: Rect, own: impl FnOnce(GrayImage, Rect) -> GrayImage) -> GrayImage {
+    /// What `change` makes of a piece of the mask, given more of it: what lies beyond the piece
+    /// reaches into it.
+    fn piece(&self, area: Rect, change: impl FnOnce(GrayImage, Rect) -> GrayImage) -> GrayImage {
+        let MendOptions { grow, feather, .. } = self.options;
         let (width, height) = self.picture.size();
-        // What lies beyond the piece reaches into it.
-        let wide = area.grown_within(self.options.grow.abs().ceil() as u32, width, height);
-        let piece = imageops::crop_imm(self.mask, wide.x, wide.y, wide.width, wide.height);
-        let grown = mask::grown(&own(piece.to_image(), wide), self.options.grow);
-        let (x, y) = (area.x - wide.x, area.y - wide.y);
-        imageops::crop_imm(&grown, x, y, area.width, area.height).to_image()
+        let wide = area.grown_within((grow.abs() + feather).ceil() as u32, width, height);
+        let changed = change(cut(self.mask, wide), wide);
+        cut(&changed, Rect { x: area.x - wide.x, y: area.y - wide.y, ..area })
+    }
+
+    /// Takes what is wholly protected from marks that lie at `area`.
+    fn spare(&self, marks: &mut GrayImage, area: Rect) {
+        let Some(protected) = self.protected else { return };
+        for (mark, protected) in marks.iter_mut().zip(cut(protected, area).iter()) {
+            *mark = if *protected == 255 { 0 } else { *mark };
+        }
+    }
+
+    /// How much of the answer is used where: what is marked of a part, grown and feathered.
+    fn shares(&self, part: usize, area: Rect, own: &GrayImage) -> GrayImage {
+        let MendOptions { grow, feather, soft, .. } = self.options;
+        let mut shares = if soft {
+            let own = |piece: GrayImage, area| self.regions.own(part, &piece, area);
+            self.piece(area, |piece, area| mask::softened(&own(piece, area), grow, feather))
+        } else {
+            mask::feathered(own, feather)
+        };
+        if let Some(protected) = self.protected {
+            mask::protect(&mut shares, &cut(protected, area));
+        }
+        shares
     }
 
     /// Fills a part of what is marked, which reaches as far as `target`.
@@ -332,22 +365,27 @@ impl<'a> Job<'a> {
         // As much again around it as it is large.
         let context = (side / 2).clamp(64, 256);
         let area = target.grown_within(context, width, height);
-        let regions = self.regions;
-        let own = self.grown(area, |piece, area| regions.own(part, &piece, area));
+        let (regions, grow) = (self.regions, self.options.grow);
+        let own =
+            self.piece(area, |piece, area| mask::grown(&regions.own(part, &piece, area), grow));
+        let shares_here = self.shares(part, area, &own);
+        let mut own = own;
+        self.spare(&mut own, area);
         if mask::count(&own) == 0 {
-            return Ok(()); // It was made so small that nothing is left.
+            return Ok(()); // It was made so small that nothing is left, or is protected.
         }
         let pixels = self.picture.pixels.crop_imm(area.x, area.y, area.width, area.height);
-        let marks = self.grown(area, |piece, _| piece);
+        let mut marks = self.piece(area, |piece, _| mask::grown(&piece, grow));
         // As they were made, before they are grown.
-        let painted =
-            imageops::crop_imm(self.mask, area.x, area.y, area.width, area.height).to_image();
+        let mut painted = cut(self.mask, area);
+        self.spare(&mut marks, area);
+        self.spare(&mut painted, area);
         let window = Window {
             area,
             hides: self.options.hides || is_opaque(&luma(&pixels), &marks),
             pixels: bleed(&pixels).unwrap_or(pixels),
             marks,
-            shares: mask::feathered(&own, self.options.feather),
+            shares: shares_here,
             target: target.area(),
         };
         let shown = match self.filler {
@@ -435,6 +473,10 @@ impl<'a> Job<'a> {
     }
 }
 
+fn cut(mask: &GrayImage, area: Rect) -> GrayImage {
+    imageops::crop_imm(mask, area.x, area.y, area.width, area.height).to_image()
+}
+
 fn tell(monitor: &mut dyn Monitor, begin: Instant, done: u64, total: u64) -> Result<()> {
     let remaining =
         (done > 0).then(|| begin.elapsed().mul_f64((total - done) as f64 / done as f64));
@@ -516,6 +558,7 @@ fn match_ring(fill: &mut [Vec<f32>; 3], window: &Window, feather: f32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mask::paint::{self, Brush};
     use crate::{
         net::{NetworkConfig, unet::UnetConfig},
         restore::{Mosaic, strips},
@@ -572,9 +615,9 @@ mod tests {
     }
 
     /// The result and its receipt; what the receipt says is counted again.
-    fn mended(
+    fn mended<'a>(
         pixels: &DynamicImage,
-        mask: &GrayImage,
+        mask: impl Into<Scope<'a>>,
         filler: Filler<'_>,
         options: MendOptions,
     ) -> (DynamicImage, MendReceipt) {
@@ -628,8 +671,8 @@ mod tests {
             for mask in &masks {
                 for (filler, options) in [
                     (network, MendOptions::default()),
-                    (network, MendOptions { grow: 2.5, feather: 3.0, hides: true }),
-                    (TEXTURED, MendOptions { grow: 1.0, feather: 2.0, hides: false }),
+                    (network, MendOptions { grow: 2.5, feather: 3.0, hides: true, soft: false }),
+                    (TEXTURED, MendOptions { grow: 1.0, feather: 2.0, hides: false, soft: true }),
                 ] {
                     let (result, receipt) = mended(&pixels, mask, filler, options);
                     let allowed =
@@ -655,6 +698,59 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_soft_mask_is_filled_as_much_as_it_is_bright() {
+        let photo = DynamicImage::from(photo());
+        let brush = Brush { radius: 14.0, hardness: 0.2 };
+        let mut mask = GrayImage::new(150, 110);
+        paint::stroke(&mut mask, [60.0, 50.0], [80.0, 50.0], brush, true);
+        for (grow, feather) in [(0.0, 0.0), (3.0, 0.0), (2.0, 3.0), (-2.0, 1.0)] {
+            let hard = MendOptions { grow, feather, ..MendOptions::default() };
+            let soft = MendOptions { soft: true, ..hard };
+            let (full, _) = mended(&photo, &mask, TEXTURED, hard);
+            let (part, receipt) = mended(&photo, &mask, TEXTURED, soft);
+            assert_eq!(receipt.changed_outside, 0);
+            let shares = mask::softened(&mask, grow, feather);
+            let [full, part] = [full, part].map(DynamicImage::into_rgba8);
+            let old = photo.to_rgba8();
+            for (x, y, share) in shares.enumerate_pixels() {
+                let [old, full, part] = [&old, &full, &part].map(|image| image.get_pixel(x, y).0);
+                assert!(share.0[0] > 0 || part == old, "{x} {y} has changed");
+                // Where the hard fill took all of the answer, the soft one took its share of it.
+                if mask::grown(&mask, grow).get_pixel(x, y).0[0] == 0 {
+                    continue;
+                }
+                for ((old, full), part) in old.into_iter().zip(full).zip(part) {
+                    let [old, full, part] = [old, full, part].map(f32::from);
+                    let expected = old + (full - old) * f32::from(share.0[0]) / 255.0;
+                    assert!((part - expected).abs() <= 1.0, "{x} {y}: {part}, not {expected}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_protected_stays_whatever_is_marked() {
+        let (model, device) = (model(true), Chosen::cpu());
+        let network = Filler::Network { model: &model, device: &device };
+        let mask = marked(|x, y| (30..80).contains(&x) && (30..60).contains(&y));
+        let kept = marked(|x, y| x > 55 || y == 40);
+        let scope = Scope { mask: Some(&mask), protected: Some(&kept) };
+        let options = MendOptions { grow: 4.0, feather: 4.0, ..MendOptions::default() };
+        for (filler, soft) in [(network, false), (TEXTURED, false), (TEXTURED, true)] {
+            let photo = DynamicImage::from(photo());
+            let (result, receipt) = mended(&photo, scope, filler, MendOptions { soft, ..options });
+            let changed = differences(&photo, &result);
+            let both = changed.iter().zip(kept.iter()).filter(|(c, k)| **c > 0 && **k > 0);
+            assert_eq!((both.count(), receipt.changed_outside), (0, 0));
+            assert!(mask::count(&changed) > 500);
+        }
+        let all = marked(|_, _| true);
+        let scope = Scope { protected: Some(&all), ..scope };
+        let (same, receipt) = mended(&photo().into(), scope, TEXTURED, options);
+        assert!(same == DynamicImage::from(photo()) && receipt.marked == 0);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use image::{ColorType, DynamicImage, GrayImage};
+use image::{ColorType, DynamicImage};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -15,6 +15,7 @@ use super::{
 use crate::{
     device::Chosen,
     error::{Error, Result},
+    mask::Scope,
     model::Model,
     picture::Picture,
     rect::Rect,
@@ -30,14 +31,15 @@ pub struct RepaintOptions {
 }
 
 /// Runs a network over `picture`; the result leaves through [`Monitor::patch`]. With a mask, of the
-/// picture's size, only what is not black in it changes, as much as its value says.
+/// picture's size, only what is not black in it changes, as much as its value says, and nothing that
+/// is protected.
 ///
 /// # Errors
 /// [`Error::Setting`] if the model does not keep the size, or the strength or the mask does not
 /// fit, or as [`super::upscale()`].
 pub fn repaint(
     picture: &Picture,
-    mask: Option<&GrayImage>,
+    scope: Scope<'_>,
     model: &Model,
     device: &Chosen,
     options: RepaintOptions,
@@ -52,9 +54,9 @@ pub fn repaint(
         )));
     }
     check_strength(options.strength)?;
-    if let Some(mask) = mask {
-        check_mask(mask, size)?;
-    }
+    check_scope(scope, size)?;
+    let shares = scope.shares();
+    let mask = shares.as_deref();
     let bled = bleed(&picture.pixels);
     let mut engine = Engine::new(model, device)?;
     let network = &*engine.network;
@@ -96,18 +98,20 @@ pub(super) fn check_strength(strength: f32) -> Result<()> {
     Err(Error::Setting("a strength is a number from 0 to 1".to_owned()))
 }
 
-/// That a mask is as large as its picture.
-pub(super) fn check_mask(mask: &GrayImage, size: (u32, u32)) -> Result<()> {
-    if mask.dimensions() == size {
-        return Ok(());
+/// That masks are as large as their picture.
+pub(super) fn check_scope(scope: Scope<'_>, size: (u32, u32)) -> Result<()> {
+    for (mask, name) in [(scope.mask, "mask"), (scope.protected, "mask of what is protected")] {
+        if let Some(mask) = mask.filter(|mask| mask.dimensions() != size) {
+            return Err(Error::Setting(format!(
+                "the {name} has {} x {} pixels and the picture {} x {}: they must be the same",
+                mask.width(),
+                mask.height(),
+                size.0,
+                size.1
+            )));
+        }
     }
-    Err(Error::Setting(format!(
-        "the mask has {} x {} pixels and the picture {} x {}: they must be the same",
-        mask.width(),
-        mask.height(),
-        size.0,
-        size.1
-    )))
+    Ok(())
 }
 
 /// The pixels with three channels where they have one, so that they can take colours.
@@ -124,7 +128,7 @@ pub(super) fn in_colours(pixels: DynamicImage) -> DynamicImage {
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
-    use image::{Luma, Rgb, RgbImage};
+    use image::{GrayImage, Luma, Rgb, RgbImage};
 
     use super::*;
     use crate::{
@@ -156,7 +160,8 @@ mod tests {
     ) -> RgbImage {
         let picture = Picture::from_pixels("test", photo.clone().into());
         let mut gather = Gather(Vec::new());
-        repaint(&picture, mask, model, &Chosen::cpu(), options, &mut gather).unwrap();
+        let scope = Scope { mask, protected: None };
+        repaint(&picture, scope, model, &Chosen::cpu(), options, &mut gather).unwrap();
         let mosaic = Mosaic {
             size: picture.size(),
             color: picture.pixels.color(),
@@ -203,7 +208,9 @@ mod tests {
         let mut gather = Gather(Vec::new());
         let mut refused = |mask: Option<&GrayImage>, scale, options, word: &str| {
             let (model, device) = (model(scale), Chosen::cpu());
-            let error = repaint(&picture, mask, &model, &device, options, &mut gather).unwrap_err();
+            let scope = Scope { mask, protected: None };
+            let error =
+                repaint(&picture, scope, &model, &device, options, &mut gather).unwrap_err();
             assert!(error.to_string().contains(word), "{error}");
         };
         refused(None, 2, FULL, "keeps the size");

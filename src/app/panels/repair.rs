@@ -1,8 +1,17 @@
 //! The panel for repairing: tools for the mask, what fills it, and cleaning.
 
-use egui::{ComboBox, Slider, Ui, Vec2};
+use egui::{ComboBox, ProgressBar, Slider, Ui, Vec2};
 
-use crate::{model::library::About, restore::mend::Fill, settings::Settings};
+use crate::{
+    mask::{
+        Layer,
+        detect::{DetectOptions, Kind},
+        paint::Brush,
+    },
+    model::library::About,
+    restore::mend::Fill,
+    settings::Settings,
+};
 
 use super::{
     super::{
@@ -13,6 +22,13 @@ use super::{
     steps, strength,
     upscale::{busy_ui, many_ui, models_ui, photo_ui, result_ui, tall_ui},
 };
+
+/// What can be looked for, with a name and an explanation.
+const KINDS: [(Kind, &str, &str); 3] = [
+    (Kind::Auto, "All", "Scratches, dust and marks that repeat themselves"),
+    (Kind::Scratches, "Scratches", "Scratches and dust"),
+    (Kind::Watermark, "Tiled mark", "A watermark that repeats itself all over the photo"),
+];
 
 pub(super) fn ui(app: &mut App, ui: &mut Ui) {
     let Some(picture) = app.document.as_ref().map(|document| document.picture.clone()) else {
@@ -31,6 +47,7 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
     ui.add_enabled_ui(idle, |ui| {
         tools_ui(app, ui);
         mask_ui(app, ui);
+        find_ui(app, ui);
     });
     ui.add_space(6.0);
     theme::section(ui, "FILL");
@@ -84,7 +101,29 @@ fn row_ui(app: &mut App, ui: &mut Ui, commands: &[Command]) {
     });
 }
 
+/// What the tools paint.
+fn layers_ui(app: &mut App, ui: &mut Ui) {
+    let Some(now) = app.repair().map(|repair| repair.layer) else { return };
+    let keys = Command::Protect.keys(ui.ctx());
+    ui.horizontal(|ui| {
+        ui.spacing_mut().item_spacing.x = 4.0;
+        let size = Vec2::new((ui.available_width() - 4.0) / 2.0, ui.spacing().interact_size.y);
+        let marks = "Paint what is to change";
+        for (layer, name, help) in [
+            (Layer::Marks, "Change", marks),
+            (Layer::Protected, Command::Protect.name(), Command::Protect.help()),
+        ] {
+            let button = egui::Button::selectable(now == layer, name).frame_when_inactive(true);
+            let button = ui.add_sized(size, button).on_hover_text(format!("{help}  ({keys})"));
+            if button.clicked() && now != layer {
+                app.queue.push(Command::Protect);
+            }
+        }
+    });
+}
+
 fn tools_ui(app: &mut App, ui: &mut Ui) {
+    layers_ui(app, ui);
     let chosen = app.repair().map(|repair| repair.tool);
     let gap = 4.0;
     let width = (ui.available_width() - 2.0 * gap) / 3.0;
@@ -114,14 +153,18 @@ fn tools_ui(app: &mut App, ui: &mut Ui) {
     });
     let Some(document) = &mut app.document else { return };
     ui.horizontal(|ui| {
+        ui.spacing_mut().slider_width = 52.0;
+        ui.spacing_mut().item_spacing.x = 5.0;
+        let Brush { radius, hardness } = &mut document.repair.brush;
         let label = ui.label("Brush");
-        let slider = Slider::new(&mut document.repair.radius, RADII)
-            .logarithmic(true)
-            .fixed_decimals(0)
-            .suffix(" px");
-        ui.add(slider)
-            .labelled_by(label.id)
-            .on_hover_text("Radius in pixels of the photo ([ and ])");
+        let slider = Slider::new(radius, RADII).logarithmic(true).fixed_decimals(0).suffix(" px");
+        ui.add(slider).labelled_by(label.id).on_hover_text(
+            "Radius in pixels of the photo ([ and ], or drag with Alt and the right button)",
+        );
+        let label = ui.label("Hard");
+        ui.add(percent(hardness)).labelled_by(label.id).on_hover_text(
+            "How hard its border is; a soft one is filled less and less (Shift+[ and Shift+])",
+        );
     });
 }
 
@@ -130,6 +173,45 @@ fn mask_ui(app: &mut App, ui: &mut Ui) {
         ui.spacing_mut().item_spacing.x = 5.0;
         ui.spacing_mut().button_padding.x = 9.0;
         row_ui(app, ui, &[Command::Undo, Command::Redo, Command::ClearMask, Command::InvertMask]);
+    });
+}
+
+/// Looking for marks: they are proposed, and nothing is filled.
+fn find_ui(app: &mut App, ui: &mut Ui) {
+    let looks = app.looks_for_marks();
+    ui.horizontal(|ui| {
+        ui.spacing_mut().item_spacing.x = 5.0;
+        if Command::FindMarks.button(ui, app).clicked() {
+            app.queue.push(Command::FindMarks);
+        }
+        if let Some(share) = looks {
+            let bar = ProgressBar::new(share).desired_height(8.0).desired_width(90.0);
+            let bar = ui.add(bar.fill(theme::ACCENT));
+            bar.widget_info(|| {
+                egui::WidgetInfo::labeled(egui::Role::ProgressIndicator, true, "Looking for marks")
+            });
+            if Command::Cancel.button(ui, app).clicked() {
+                app.queue.push(Command::Cancel);
+            }
+            return;
+        }
+        let Some(document) = &mut app.document else { return };
+        let DetectOptions { kind, sensitivity } = &mut document.repair.detect;
+        let shown = KINDS.iter().find(|(own, ..)| own == kind).map_or("", |(_, name, _)| name);
+        let chosen = ComboBox::from_id_salt("kind of marks").selected_text(shown).width(70.0);
+        let chosen = chosen.show_ui(ui, |ui| {
+            for (own, name, help) in KINDS {
+                ui.selectable_value(kind, own, name).on_hover_text(help);
+            }
+        });
+        let named = |open| egui::WidgetInfo::labeled(egui::Role::ComboBox, open, "Kind of marks");
+        chosen.response.widget_info(|| named(true));
+        ui.spacing_mut().slider_width = 40.0;
+        let slider = ui.add(percent(sensitivity).show_value(false));
+        slider.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Slider, true, "Sensitivity"));
+        slider.on_hover_text(
+            "Sensitivity: further right more is found, and more that is part of the photo",
+        );
     });
 }
 

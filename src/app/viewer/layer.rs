@@ -379,4 +379,65 @@ mod tests {
         assert_eq!(layer.level_for(0.25), 2);
         assert_eq!(Some(layer.level_for(1e-6)), layer.last_level());
     }
+
+    /// Prints what a move of the brush takes on large photos: the mask, what is shown of it and of
+    /// its outline, and the pixels that go to the graphics card; then the end of the stroke.
+    #[test]
+    #[ignore = "prints times"]
+    fn painting_on_large_photos() {
+        use std::time::Instant;
+
+        use crate::mask::{
+            self, editor,
+            paint::{Brush, stroke},
+        };
+
+        for (width, height, zoom) in
+            [(6000, 4000, 0.2), (6000, 4000, 1.0), (12_000, 8400, 0.1), (12_000, 8400, 1.0)]
+        {
+            let mut editor = editor::Editor::new(width, height);
+            let [mut marks, mut reach] = [0; 2].map(|_| Layer::of_mask((width, height)));
+            let brush = Brush { radius: 60.0, hardness: 0.5 };
+            let level = marks.level_for(zoom);
+            let mut times = Vec::new();
+            let (mut last, begin) = ([500.0, 600.0], Instant::now());
+            editor.begin(mask::Layer::Marks);
+            let began = begin.elapsed();
+            for step in 1..=60 {
+                let to = [500.0 + 30.0 * step as f32, 600.0 + 12.0 * step as f32];
+                let begin = Instant::now();
+                let area = editor
+                    .extend(to, |mask, _| stroke(mask, last, to, brush, true))
+                    .expect("it is on the photo");
+                marks.update_mask(editor.mask(), area);
+                let wide = area.grown_within(4, width, height);
+                reach.replace_mask(wide, |area| mask::grown_within(editor.mask(), area, 3.0));
+                let side = CELL << level;
+                let cells = |layer: &Layer| {
+                    for row in wide.y / side..=(wide.bottom() - 1) / side {
+                        for column in wide.x / side..=(wide.right() - 1) / side {
+                            assert!(layer.cell_pixels((level, column, row)).width() > 2);
+                        }
+                    }
+                };
+                cells(&marks);
+                cells(&reach);
+                times.push(begin.elapsed().as_secs_f64() * 1e3);
+                last = to;
+            }
+            let begin = Instant::now();
+            editor.close();
+            let kept = editor.snapshot(mask::Layer::Marks);
+            let end = begin.elapsed().as_secs_f64() * 1e3;
+            assert_eq!(kept.dimensions(), (width, height));
+            times.sort_by(f64::total_cmp);
+            eprintln!(
+                "{width} x {height} at {zoom}: begin {:.3} ms, a move {:.2} ms in the middle, {:.2} \
+                 at most, end {end:.2} ms",
+                began.as_secs_f64() * 1e3,
+                times[times.len() / 2],
+                times[times.len() - 1]
+            );
+        }
+    }
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use eframe::egui_wgpu::{self, RenderState};
-use egui::{CursorIcon, Key, PointerButton, Pos2, Rect, Response, Sense, Ui, Vec2, WidgetInfo};
+use egui::{
+    CursorIcon, Key, PointerButton, Pos2, Rect, Response, Sense, TouchPhase, Ui, Vec2, WidgetInfo,
+};
 use serde::{Deserialize, Serialize};
 
 use self::{
@@ -18,7 +20,10 @@ use image::GrayImage;
 use super::{repair::Touch, theme};
 use crate::{
     jobs::Focus,
-    mask::{self, paint::Place},
+    mask::{
+        self,
+        paint::{Brush, Place},
+    },
     picture::{Picture, pyramid::Pyramid},
     restore::Patch,
 };
@@ -34,6 +39,9 @@ const UPLOADS_PER_FRAME: u32 = 12;
 
 /// How far from the split line the pointer takes hold of it, in points.
 const SPLIT_GRIP: f32 = 10.0;
+
+/// How far the pointer goes to make the softest brush the hardest one, in points.
+const ALL_HARD: f32 = 200.0;
 
 /// How before and after share the canvas.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,6 +143,8 @@ pub struct Viewer {
     hovered: Option<(u32, u32)>,
     /// What is marked, drawn over the photo.
     mask: Option<Layer>,
+    /// What is protected, drawn over that.
+    protected: Option<Layer>,
     /// What will be filled: the mask, grown by so many pixels.
     reach: Option<Layer>,
     reach_by: f32,
@@ -142,9 +152,9 @@ pub struct Viewer {
     pub mask_alone: bool,
     /// How much of the result is shown over the photo, 0 to 1.
     pub strength: f32,
-    /// The pointer paints with a brush of this radius in pixels of the photo, and does not move the
-    /// photo. 0 is a tool without a radius.
-    pub brush: Option<f32>,
+    /// The pointer paints with this brush, in pixels of the photo, and does not move the photo. One
+    /// without a radius is a tool that has none.
+    pub brush: Option<Brush>,
     /// A line that is being drawn, in pixels of the photo.
     pub line: Vec<Place>,
     /// Where the mask is shown.
@@ -152,6 +162,10 @@ pub struct Viewer {
     /// The pointer is painting. A stroke stays in the pane in which it began: by so much it is
     /// moved into the first one.
     touching: Option<(f32, PointerButton)>,
+    /// The pointer changes the brush, which is shown where it began; and where it was last.
+    shaping: Option<[Pos2; 2]>,
+    /// How hard a pen is pressed, 0 to 1.
+    force: f32,
     touches: Vec<Touch>,
 }
 
@@ -177,6 +191,7 @@ impl Viewer {
             second_pane: f32::INFINITY,
             hovered: None,
             mask: None,
+            protected: None,
             reach: None,
             reach_by: 0.0,
             mask_alone: false,
@@ -185,6 +200,8 @@ impl Viewer {
             line: Vec::new(),
             marks: Marks::Hidden,
             touching: None,
+            shaping: None,
+            force: 1.0,
             touches: Vec::new(),
         }
     }
@@ -195,10 +212,14 @@ impl Viewer {
     }
 
     /// Shows what has changed of a mask of the photo's size.
-    pub fn update_mask(&mut self, mask: &GrayImage, area: crate::rect::Rect) {
+    pub fn update_mask(&mut self, layer: mask::Layer, mask: &GrayImage, area: crate::rect::Rect) {
         let size = mask.dimensions();
-        self.mask.get_or_insert_with(|| Layer::of_mask(size)).update_mask(mask, area);
-        self.update_reach(mask, area, self.reach_by);
+        let marks = layer == mask::Layer::Marks;
+        let shown = if marks { &mut self.mask } else { &mut self.protected };
+        shown.get_or_insert_with(|| Layer::of_mask(size)).update_mask(mask, area);
+        if marks {
+            self.update_reach(mask, area, self.reach_by);
+        }
     }
 
     /// Shows how far a mask reaches when it is grown by so many pixels.
@@ -256,6 +277,7 @@ impl Viewer {
         self.plain = None;
         self.heat = None;
         self.mask = None;
+        self.protected = None;
         self.reach = None;
         self.mask_alone = false;
         self.focus = Focus::default();
@@ -496,7 +518,12 @@ impl Viewer {
         };
         let (events, space, down) = ui.input(|input| {
             let of_pointer = |event: &&egui::Event| {
-                matches!(event, egui::Event::PointerMoved(_) | egui::Event::PointerButton { .. })
+                matches!(
+                    event,
+                    egui::Event::PointerMoved(_)
+                        | egui::Event::PointerButton { .. }
+                        | egui::Event::Touch { .. }
+                )
             };
             let events: Vec<_> = input.events.iter().filter(of_pointer).cloned().collect();
             let pointer = &input.pointer;
@@ -509,6 +536,11 @@ impl Viewer {
             && !egui::Popup::is_any_open(ui.ctx());
         for event in events {
             match (event, self.touching) {
+                // Comes before what the same touch does as a pointer.
+                (egui::Event::Touch { phase, force, .. }, _) => {
+                    let touches = matches!(phase, TouchPhase::Start | TouchPhase::Move);
+                    self.force = force.filter(|_| touches).unwrap_or(1.0).clamp(0.0, 1.0);
+                }
                 (
                     egui::Event::PointerButton {
                         pos,
@@ -521,25 +553,45 @@ impl Viewer {
                     let place = to_pixels(pos);
                     let aside = place.x - self.in_first_pane(place).x;
                     self.touching = Some((aside, button));
+                    let has_radius = self.brush.is_some_and(|brush| brush.radius > 0.0);
+                    if modifiers.alt && button == PointerButton::Secondary && has_radius {
+                        self.shaping = Some([pos; 2]);
+                        continue;
+                    }
                     let at = place_of(self, pos, aside);
                     let (erases, straight) = (button == PointerButton::Secondary, modifiers.shift);
-                    self.touches.push(Touch::Down { at, erases, straight });
+                    let force = self.force;
+                    self.touches.push(Touch::Down { at, erases, straight, force });
                 }
                 (egui::Event::PointerMoved(to), Some((aside, _))) => {
-                    self.touches.push(Touch::Move(place_of(self, to, aside)));
+                    let touch = match &mut self.shaping {
+                        Some([_, last]) => {
+                            let by = to - std::mem::replace(last, to);
+                            let wider = by.x * scale / self.camera.zoom;
+                            Touch::Reshape { wider, harder: by.y / ALL_HARD }
+                        }
+                        None => Touch::Move { at: place_of(self, to, aside), force: self.force },
+                    };
+                    self.touches.push(touch);
                 }
                 (egui::Event::PointerButton { button, pressed: false, .. }, Some((_, held)))
                     if button == held =>
                 {
-                    self.touching = None;
-                    self.touches.push(Touch::Up);
+                    self.release();
                 }
                 _ => {}
             }
         }
         // A release outside of the window is not told.
         if self.touching.is_some() && (!down || self.brush.is_none()) {
-            self.touching = None;
+            self.release();
+        }
+    }
+
+    /// Ends a touch.
+    fn release(&mut self) {
+        self.touching = None;
+        if self.shaping.take().is_none() {
             self.touches.push(Touch::Up);
         }
     }
@@ -569,8 +621,8 @@ impl Viewer {
         let mut budget = UPLOADS_PER_FRAME;
         let mut quads = Vec::new();
         self.enlarge_plainly();
-        let Self { before, after, plain, mask, reach, previews, .. } = self;
-        let own = [before, after, plain, mask, reach].into_iter().flatten();
+        let Self { before, after, plain, mask, reach, protected, previews, .. } = self;
+        let own = [before, after, plain, mask, reach, protected].into_iter().flatten();
         own.chain(previews.flipped_mut()).for_each(Layer::begin_frame);
         // How much of a preview is taken is seen when the photo is enlarged.
         let previews = self.previews.flipped().is_some();
@@ -627,11 +679,15 @@ impl Viewer {
             let kind = if self.reach.is_some() { Kind::Marks } else { Kind::Mask };
             let mask = self.mask.as_mut().map(|layer| (layer, theme::MARKED, kind));
             let reach = self.reach.as_mut().map(|layer| (layer, theme::REACHED, Kind::Mask));
-            for (layer, color, kind) in [reach, mask].into_iter().flatten().filter(|_| shown) {
+            let protected =
+                self.protected.as_mut().map(|layer| (layer, theme::PROTECTED, Kind::Mask));
+            let layers = [reach, mask, protected].into_iter().flatten();
+            for (layer, color, kind) in layers.filter(|_| shown) {
                 let first = quads.len();
                 draw_layer(layer, 1.0, &self.camera, pane, &renderer, &mut budget, &mut quads);
+                let white = alone && color != theme::PROTECTED;
                 for (quad, _) in &mut quads[first..] {
-                    (quad.kind, quad.color) = (kind, if alone { WHITE } else { color });
+                    (quad.kind, quad.color) = (kind, if white { WHITE } else { color });
                 }
             }
         }
@@ -658,7 +714,7 @@ impl Viewer {
 
     /// The brush below the pointer and the line that is being drawn.
     fn tool_lines(&self, ui: &Ui, canvas: Rect, panes: &[Pane], scale: f32) {
-        let Some(radius) = self.brush else { return };
+        let Some(brush) = self.brush else { return };
         let dark = egui::Stroke::new(3.0, egui::Color32::from_black_alpha(140));
         let light = egui::Stroke::new(1.2, egui::Color32::WHITE);
         for pane in panes.iter().filter(|_| self.line.len() > 1) {
@@ -677,11 +733,19 @@ impl Viewer {
             painter.line(points, light);
         }
         let hover = ui.input(|input| input.pointer.hover_pos());
-        if let Some(place) = hover.filter(|place| canvas.contains(*place) && radius > 0.0) {
-            let radius = (radius * self.camera.zoom / scale).max(1.5);
+        let place = self.shaping.map(|[began, _]| began).or(hover);
+        if let Some(place) = place.filter(|place| canvas.contains(*place) && brush.radius > 0.0) {
+            let radius = (brush.radius * self.camera.zoom / scale).max(1.5);
             let painter = ui.painter().with_clip_rect(canvas);
             painter.circle_stroke(place, radius, dark);
             painter.circle_stroke(place, radius, light);
+            // What it marks wholly.
+            let core = radius * brush.hardness;
+            if brush.hardness < 1.0 && core > 1.5 {
+                let faint = egui::Stroke::new(1.0, egui::Color32::from_white_alpha(150));
+                painter.circle_stroke(place, core, dark);
+                painter.circle_stroke(place, core, faint);
+            }
         }
     }
 

@@ -123,12 +123,14 @@ fn leads_to(entry: &DirEntry, output: Option<&Path>) -> bool {
     entry.file_type().is_dir() && output.is_some() && folder().as_deref() == output
 }
 
-/// Whether a file is the mask that is kept beside a photo.
+/// Whether a file is one of the masks that are kept beside a photo.
 fn is_mask(path: &Path) -> bool {
-    let beside = sidecar::path_for(Path::new(""));
     let name = path.as_os_str().to_string_lossy();
-    let photo = name.strip_suffix(&*beside.as_os_str().to_string_lossy());
-    photo.is_some_and(|photo| Path::new(photo).is_file())
+    let is_of = |beside: PathBuf| {
+        let photo = name.strip_suffix(&*beside.as_os_str().to_string_lossy());
+        photo.is_some_and(|photo| Path::new(photo).is_file())
+    };
+    [sidecar::path_for, sidecar::protection_for].into_iter().any(|of| is_of(of(Path::new(""))))
 }
 
 fn unread(error: walkdir::Error, place: &Path) -> Error {

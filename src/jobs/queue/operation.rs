@@ -12,7 +12,7 @@ use crate::{
     device::Chosen,
     encoding::Writing,
     error::{Error, Result},
-    mask::{self, Anchor, placed, sidecar},
+    mask::{self, Anchor, Scope, placed, sidecar},
     model::Model,
     picture::Picture,
     restore::{
@@ -96,6 +96,10 @@ pub struct Marks {
     /// Where it lies on a photo of another size.
     #[serde(default)]
     pub anchor: Option<Anchor>,
+    /// The file of a mask of what is to stay, which lies there as well; without it and without a
+    /// mask, what is kept beside each photo.
+    #[serde(default, with = "paths::option", skip_serializing_if = "Option::is_none")]
+    pub protect: Option<PathBuf>,
 }
 
 impl Marks {
@@ -230,7 +234,13 @@ impl Operation {
         Some(command + if *ensemble { " --ensemble" } else { "" })
     }
 
-    /// Reads the model and the mask.
+    /// The file of what is protected, if there is one for all photos.
+    #[must_use]
+    pub fn protection(&self) -> Option<&Path> {
+        self.marks()?.protect.as_deref()
+    }
+
+    /// Reads the model and the masks.
     ///
     /// # Errors
     /// Those of [`Model::find`] and [`mask::open`].
@@ -242,12 +252,15 @@ impl Operation {
             _ => Some(Model::find(self.model())?),
         };
         let mask = self.mask().map(mask::open).transpose()?;
+        let protected = self.protection().map(mask::open).transpose()?;
         let words = serde_json::to_vec(self).map_err(|error| Error::Setting(error.to_string()))?;
         let mut recipe = Sha256::new_with_prefix(words);
         recipe.update(model.as_ref().map_or(&[][..], Model::bytes));
-        recipe.update(mask.as_ref().map_or(&[][..], |mask| mask.as_raw()));
+        for mask in [&mask, &protected] {
+            recipe.update(mask.as_ref().map_or(&[][..], |mask| mask.as_raw()));
+        }
         let recipe = hash::in_hex(recipe);
-        Ok(Loaded { operation: self.clone(), model, mask, recipe })
+        Ok(Loaded { operation: self.clone(), model, mask, protected, recipe })
     }
 
     /// Identifies what the result is made of: the photo, and the marks beside it if they are used.
@@ -258,8 +271,9 @@ impl Operation {
         let content = hash::of_file(photo)?;
         match self {
             Self::Mend { marks: Marks { mask: None, .. }, .. } => {
-                let beside = hash::of_file(&sidecar::path_for(photo)).unwrap_or_default();
-                Ok(hash::in_hex(Sha256::new_with_prefix(content + &beside)))
+                let beside = [sidecar::path_for(photo), sidecar::protection_for(photo)]
+                    .map(|path| hash::of_file(&path).unwrap_or_default());
+                Ok(hash::in_hex(Sha256::new_with_prefix(content + &beside.concat())))
             }
             _ => Ok(content),
         }
@@ -271,6 +285,7 @@ pub struct Loaded {
     operation: Operation,
     model: Option<Model>,
     mask: Option<GrayImage>,
+    protected: Option<GrayImage>,
     recipe: String,
 }
 
@@ -316,7 +331,9 @@ impl Loaded {
     /// format that keeps all of them.
     #[must_use]
     pub const fn keeps_pixels(&self) -> bool {
-        matches!(self.operation, Operation::Mend { .. }) || self.mask.is_some()
+        matches!(self.operation, Operation::Mend { .. })
+            || self.mask.is_some()
+            || self.protected.is_some()
     }
 
     /// Size of the result, if it can be made at all.
@@ -349,12 +366,14 @@ impl Loaded {
                 upscale(picture, model, device, options, monitor).map(Made::Whole)
             }
             (Operation::Clean { options, .. }, Some(model)) => {
-                let mask = self.placed(picture);
-                repaint(picture, mask.as_ref(), model, device, *options, monitor).map(Made::Whole)
+                let [mask, protected] = self.placed(picture);
+                let scope = Scope { mask: mask.as_ref(), protected: protected.as_ref() };
+                repaint(picture, scope, model, device, *options, monitor).map(Made::Whole)
             }
             (Operation::Colour { strength, .. }, Some(model)) => {
-                let mask = self.placed(picture);
-                colour(picture, mask.as_ref(), model, device, *strength, monitor).map(Made::Whole)
+                let [mask, protected] = self.placed(picture);
+                let scope = Scope { mask: mask.as_ref(), protected: protected.as_ref() };
+                colour(picture, scope, model, device, *strength, monitor).map(Made::Whole)
             }
             (Operation::Mend { options, seed, model: name, .. }, model) => {
                 let seed = *seed;
@@ -364,8 +383,9 @@ impl Loaded {
                     Some(model) if name == AUTO => Filler::Auto { model, device, seed },
                     Some(model) => Filler::Network { model, device },
                 };
-                let mask = self.marked(picture)?;
-                mend(picture, &mask, filler, *options, monitor).map(Made::Mended)
+                let (mask, protected) = self.marked(picture)?;
+                let scope = Scope { mask: Some(&mask), protected: protected.as_ref() };
+                mend(picture, scope, filler, *options, monitor).map(Made::Mended)
             }
             // `Operation::load` gives both their model.
             (operation, None) => Err(Error::ModelUnknown {
@@ -375,15 +395,17 @@ impl Loaded {
         }
     }
 
-    /// The mask where it lies on this photo.
-    fn placed(&self, picture: &Picture) -> Option<GrayImage> {
-        Some(self.operation.marks()?.laid(self.mask.as_ref()?, picture.size()))
+    /// The mask and what is protected where they lie on this photo.
+    fn placed(&self, picture: &Picture) -> [Option<GrayImage>; 2] {
+        [&self.mask, &self.protected]
+            .map(|mask| Some(self.operation.marks()?.laid(mask.as_ref()?, picture.size())))
     }
 
-    /// What is to be filled: by the mask, or by what is kept beside the photo.
-    fn marked(&self, picture: &Picture) -> Result<GrayImage> {
-        if let Some(mask) = self.placed(picture) {
-            return Ok(mask);
+    /// What is to be filled and what is not: by the masks, or by what is kept beside the photo.
+    fn marked(&self, picture: &Picture) -> Result<(GrayImage, Option<GrayImage>)> {
+        let [mask, protected] = self.placed(picture);
+        if let Some(mask) = mask {
+            return Ok((mask, protected));
         }
         let photo = picture.source.as_deref().unwrap_or_else(|| Path::new(&picture.name));
         let kept = sidecar::load(photo, picture.size());
@@ -394,6 +416,7 @@ impl Loaded {
                 sidecar::path_for(photo).display()
             ))
         })?;
-        Ok(mask)
+        let protected = protected.or_else(|| sidecar::load_protection(photo, picture.size()));
+        Ok((mask, protected))
     }
 }

@@ -174,12 +174,15 @@ impl Drop for Worker {
 
 /// Removes the masks that a window kept beside the queue for jobs that are no longer in it.
 fn forget_masks(folder: &Path, queue: &Queue) {
-    let used: HashSet<&Path> =
-        queue.items().iter().filter_map(|item| item.job.operation.mask()).collect();
-    let ending = sidecar::path_for(Path::new("")).to_string_lossy().into_owned();
+    let operations = queue.items().iter().map(|item| &item.job.operation);
+    let used = operations.flat_map(|operation| [operation.mask(), operation.protection()]);
+    let used: HashSet<&Path> = used.flatten().collect();
+    let endings = [sidecar::path_for, sidecar::protection_for]
+        .map(|of| of(Path::new("")).to_string_lossy().into_owned());
     for file in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = file.path();
-        if path.to_string_lossy().ends_with(&ending)
+        let name = path.to_string_lossy();
+        if endings.iter().any(|ending| name.ends_with(ending))
             && !used.contains(&*path)
             && let Err(error) = std::fs::remove_file(&path)
         {

@@ -45,6 +45,8 @@ struct KeptStep {
     /// Of the mask; here, since TOML wants plain values last to be readable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mask: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    protected: Option<String>,
 }
 
 /// The file beside a photo: `harbour.jpg.pixmend`.
@@ -74,12 +76,13 @@ fn steps_of(kept: Kept, size: (u32, u32)) -> Option<Vec<Step>> {
     if kept.size != size || kept.steps.len() > MOST_STEPS {
         return None;
     }
-    let step = |KeptStep { on, action, mask }: KeptStep| {
-        let mask = match mask {
-            Some(text) => Some(Arc::new(decoded(&text)?)),
-            None => None,
-        };
-        Some(Step { action, mask, on })
+    // `None` of what is damaged.
+    let picture = |text: Option<String>| match text {
+        Some(text) => decoded(&text).map(|mask| Some(Arc::new(mask))),
+        None => Some(None),
+    };
+    let step = |KeptStep { on, action, mask, protected }: KeptStep| {
+        Some(Step { action, mask: picture(mask)?, protected: picture(protected)?, on })
     };
     kept.steps.into_iter().map(step).collect()
 }
@@ -113,14 +116,17 @@ pub fn save(photo: &Path, size: (u32, u32), steps: &[Step]) -> Result<()> {
         };
     }
     let failed = |error: String| Error::write(&path, std::io::Error::other(error));
-    let kept = |step: &Step| -> Result<KeptStep> {
-        let mask = step.mask.as_deref().map(|mask| {
+    let encoded = |mask: Option<&GrayImage>| -> Result<Option<String>> {
+        let text = mask.map(|mask| {
             let mut bytes = Cursor::new(Vec::new());
             let written = mask.write_to(&mut bytes, ImageFormat::Png);
             written.map(|()| BASE64.encode(bytes.get_ref()))
         });
-        let mask = mask.transpose().map_err(|error| failed(error.to_string()))?;
-        Ok(KeptStep { on: step.on, action: step.action.clone(), mask })
+        text.transpose().map_err(|error| failed(error.to_string()))
+    };
+    let kept = |Step { action, mask, protected, on }: &Step| -> Result<KeptStep> {
+        let (mask, protected) = (encoded(mask.as_deref())?, encoded(protected.as_deref())?);
+        Ok(KeptStep { on: *on, action: action.clone(), mask, protected })
     };
     let kept = Kept { size, steps: steps.iter().map(kept).collect::<Result<_>>()? };
     let text = toml::to_string(&kept).map_err(|error| failed(error.to_string()))?;
@@ -141,16 +147,18 @@ mod tests {
 
     fn steps() -> Vec<Step> {
         let mask = GrayImage::from_fn(30, 20, |x, y| Luma([if x > y { 255 } else { 0 }]));
-        let options = MendOptions { grow: 2.0, feather: 1.5, hides: true };
+        let options = MendOptions { grow: 2.0, feather: 1.5, hides: true, soft: true };
         vec![
             Step {
                 action: Action::Fill { by: Fill::Auto, options },
-                mask: Some(Arc::new(mask)),
+                mask: Some(Arc::new(mask.clone())),
+                protected: None,
                 on: true,
             },
             Step {
                 action: Action::Clean { model: "clean".to_owned(), strength: 0.5 },
                 mask: None,
+                protected: Some(Arc::new(mask)),
                 on: false,
             },
             Step {
@@ -159,6 +167,7 @@ mod tests {
                     options: UpscaleOptions::default(),
                 },
                 mask: None,
+                protected: None,
                 on: true,
             },
         ]

@@ -1,7 +1,7 @@
 //! What was done to a photo, step by step: a list that can be changed and done again from the
 //! photo, which itself is never touched.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use image::{DynamicImage, GrayImage, imageops};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,9 @@ use super::{
     repaint::{RepaintOptions, repaint},
     upscale,
 };
-use crate::{device::Chosen, error::Result, model::Model, picture::Picture, restore::Receipt};
+use crate::{
+    device::Chosen, error::Result, mask::Scope, model::Model, picture::Picture, restore::Receipt,
+};
 
 pub mod file;
 
@@ -64,6 +66,8 @@ pub struct Step {
     /// Where; everywhere if `None`. Of the size that the picture had then: it is fitted to
     /// another.
     pub mask: Option<Arc<GrayImage>>,
+    /// What stays as it is, whatever is marked; of the same size.
+    pub protected: Option<Arc<GrayImage>>,
     /// Whether it is done at all.
     pub on: bool,
 }
@@ -120,7 +124,7 @@ impl Action {
     pub fn run(
         &self,
         picture: &Picture,
-        mask: Option<&GrayImage>,
+        scope: Scope<'_>,
         device: &Chosen,
         monitor: &mut dyn Monitor,
     ) -> Result<Done> {
@@ -128,24 +132,25 @@ impl Action {
             Self::Fill { by, options } => {
                 let network = by.network();
                 let empty;
-                let mask = match mask {
+                let mask = match scope.mask {
                     Some(mask) => mask,
                     None => {
                         empty = GrayImage::new(picture.size().0, picture.size().1);
                         &empty
                     }
                 };
+                let scope = Scope { mask: Some(mask), ..scope };
                 let filler = by.filler(network.as_ref(), device);
-                Done::Mended(mend(picture, mask, filler, *options, monitor)?)
+                Done::Mended(mend(picture, scope, filler, *options, monitor)?)
             }
             Self::Clean { model, strength } => {
                 let options = RepaintOptions { strength: *strength, tile: None };
                 let model = Model::find(model)?;
-                Done::Made(repaint(picture, mask, &model, device, options, monitor)?)
+                Done::Made(repaint(picture, scope, &model, device, options, monitor)?)
             }
             Self::Colour { model, strength } => {
                 let model = Model::find(model)?;
-                Done::Made(colour(picture, mask, &model, device, *strength, monitor)?)
+                Done::Made(colour(picture, scope, &model, device, *strength, monitor)?)
             }
             Self::Upscale { model, options } => {
                 let model = Model::find(model)?;
@@ -165,12 +170,18 @@ impl Step {
         step: [u64; 2],
     ) -> Result<Picture> {
         let (width, height) = picture.size();
-        let fitted = self.mask.as_ref().filter(|mask| mask.dimensions() != (width, height));
-        let fitted = fitted
-            .map(|mask| imageops::resize(&**mask, width, height, imageops::FilterType::Nearest));
-        let mask = fitted.as_ref().or(self.mask.as_deref());
+        let [mask, protected] = [&self.mask, &self.protected].map(|mask| {
+            let mask = mask.as_deref()?;
+            Some(if mask.dimensions() == (width, height) {
+                Cow::Borrowed(mask)
+            } else {
+                let filter = imageops::FilterType::Nearest;
+                Cow::Owned(imageops::resize(mask, width, height, filter))
+            })
+        });
+        let scope = Scope { mask: mask.as_deref(), protected: protected.as_deref() };
         let mut gather = Gather { monitor, step, start: None, patches: Vec::new() };
-        self.action.run(picture, mask, device, &mut gather)?;
+        self.action.run(picture, scope, device, &mut gather)?;
         let pixels = match gather.start {
             Some(Start { size, color, .. }) => {
                 Mosaic { size, color, patches: gather.patches }.pixels()
@@ -262,7 +273,7 @@ mod tests {
             Luma([if (from..from + 6).contains(&x) && (8..16).contains(&y) { 255 } else { 0 }])
         });
         let action = Action::Fill { by: Fill::Texture, options: MendOptions::default() };
-        Step { action, mask: Some(Arc::new(mask)), on }
+        Step { action, mask: Some(Arc::new(mask)), protected: None, on }
     }
 
     fn upscale() -> Step {
@@ -270,7 +281,7 @@ mod tests {
             model: "fast-4x".to_owned(),
             options: UpscaleOptions { size: Size::Scale(2.0), ..UpscaleOptions::default() },
         };
-        Step { action, mask: None, on: true }
+        Step { action, mask: None, protected: None, on: true }
     }
 
     fn replayed(steps: &[Step]) -> Picture {
