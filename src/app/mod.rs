@@ -946,7 +946,7 @@ impl App {
             EventKind::Finished(Outcome::Models { all, added }) => {
                 self.importing = None;
                 self.receive_models(all, &added, ctx);
-                self.used_model(&added);
+                self.used_weights(&added);
             }
             EventKind::Failed(error) => {
                 if opening {

@@ -29,6 +29,7 @@ mod models;
 mod output;
 mod repaint;
 mod train;
+mod tune;
 mod upscale;
 
 /// Restores photographs on your own machine.
@@ -64,6 +65,8 @@ pub enum Command {
     Compare(compare::Arguments),
     /// Fine-tune a model on photos, and be told whether it got better
     Train(Box<train::Arguments>),
+    /// Look for settings that suit photos, before a model is fine-tuned on them
+    Tune(Box<tune::Arguments>),
     /// Say what is wrong with photos before they are learnt from
     Doctor(doctor::Arguments),
     /// Make a photo worse, as training does
@@ -86,6 +89,7 @@ pub fn run(command: &Command) -> ExitCode {
         Command::Eval(arguments) => eval::run(arguments),
         Command::Compare(arguments) => compare::run(arguments),
         Command::Train(arguments) => train::run(arguments),
+        Command::Tune(arguments) => tune::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Degrade(arguments) => degrade::run(arguments),
         Command::Models(arguments) => models::run(arguments),

@@ -53,17 +53,11 @@ impl Cost {
         let options = TrainOptions { validate_every: u64::MAX, steps: u64::MAX, ..options };
         let mut trainer = Trainer::new(photos, base, options, chosen)?;
         let look = trainer.base_time.as_secs_f64();
-        for _ in 0..WARM_UP {
+        let step = timed(|| {
             each()?;
-            trainer.step()?;
-        }
-        let (begin, mut steps) = (Instant::now(), 0);
-        while steps == 0 || (steps < STEPS && begin.elapsed() < TIME) {
-            each()?;
-            trainer.step()?;
-            steps += 1;
-        }
-        Ok(Self { device, step: begin.elapsed().as_secs_f64() / steps as f64, look, crops })
+            trainer.step().map(drop)
+        })?;
+        Ok(Self { device, step, look, crops })
     }
 
     /// Steps that fit into so many minutes, and how many of them are from one look to the next.
@@ -83,6 +77,19 @@ impl Cost {
     pub fn speed(&self) -> f64 {
         self.crops as f64 / self.step.max(1e-9)
     }
+}
+
+/// Seconds that a step takes: the mean of a few, after one that is not counted.
+pub(super) fn timed(mut step: impl FnMut() -> Result<()>) -> Result<f64> {
+    for _ in 0..WARM_UP {
+        step()?;
+    }
+    let (begin, mut steps) = (Instant::now(), 0);
+    while steps == 0 || (steps < STEPS && begin.elapsed() < TIME) {
+        step()?;
+        steps += 1;
+    }
+    Ok(begin.elapsed().as_secs_f64() / steps as f64)
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use crate::{
 mod canvas;
 mod damage;
 mod lettering;
+mod strength;
 mod watermark;
 
 /// Smallest and largest value that a step may draw, both included.

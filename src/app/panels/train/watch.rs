@@ -95,14 +95,9 @@ fn verdict_ui(app: &mut App, ui: &mut Ui, summary: &Summary, verdict: &Verdict) 
     theme::section(ui, "VERDICT");
     ui.label(RichText::new(capitalised(&verdict.sentence)).size(15.0).strong());
     ui.add_space(6.0);
-    let taken = app.training.run.as_ref().and_then(|run| run.taken.as_ref());
-    match taken.map(|(_, name)| name.clone()) {
-        Some(name) => {
-            note_ui(ui, format!("{name} is in the list of models."));
-            if tall_ui(ui, true, Button::new("Take it back")).clicked() {
-                app.take_model_back();
-            }
-        }
+    match app.training.run.as_ref().and_then(|run| run.adopted.name()) {
+        // See below.
+        Some(_) => {}
         None if summary.model().is_file() => {
             let help = "Puts it into the list of models, and uses it on the open photo";
             let button = match verdict.is_better {
@@ -110,7 +105,7 @@ fn verdict_ui(app: &mut App, ui: &mut Ui, summary: &Summary, verdict: &Verdict) 
                 false => Button::new("Use it anyway"),
             };
             if tall_ui(ui, app.importing.is_none(), button).on_hover_text(help).clicked() {
-                app.use_model();
+                app.use_weights(summary.model());
             }
         }
         None => note_ui(ui, "The base stays as it is."),
@@ -125,8 +120,19 @@ fn verdict_ui(app: &mut App, ui: &mut Ui, summary: &Summary, verdict: &Verdict) 
     });
 }
 
+/// What of the run is in the list of models.
+fn taken_ui(app: &mut App, ui: &mut Ui) {
+    let name = app.training.run.as_ref().and_then(|run| run.adopted.name());
+    let Some(name) = name.map(str::to_owned) else { return };
+    note_ui(ui, format!("{name} is in the list of models, and used."));
+    if tall_ui(ui, true, Button::new("Take it back")).clicked() {
+        app.take_weights_back();
+    }
+}
+
 /// Weights that are kept.
 fn checkpoints_ui(app: &mut App, ui: &mut Ui, summary: &Summary) {
+    taken_ui(app, ui);
     if summary.checkpoints.is_empty() {
         return;
     }
@@ -148,6 +154,16 @@ fn checkpoints_ui(app: &mut App, ui: &mut Ui, summary: &Summary) {
         let row = ui.selectable_label(chosen, RichText::new(text).small());
         if row.on_hover_text("Show the held-out photo by these weights").clicked() {
             run.shown = Some(checkpoint.step);
+        }
+    }
+    let shown = run.shown.or(last);
+    if let Some(step) = shown {
+        let help =
+            "Puts the chosen weights into the list of models, and uses them on the open photo";
+        let button =
+            ui.add_enabled(app.importing.is_none(), Button::new(format!("Use step {step}")));
+        if button.on_hover_text(help).clicked() {
+            app.use_weights(summary.weights(step));
         }
     }
     note_ui(ui, format!("in {}", summary.folder.display()));
