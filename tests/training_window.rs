@@ -349,9 +349,7 @@ fn weights_of_any_checkpoint_are_used_and_old_runs_are_looked_at_and_deleted() {
     wait_for(&mut harness, "step 30: ");
 
     // An earlier look is shown and becomes a model, and is taken back.
-    let row = |step: u64| format!("step {step}: ");
-    let early = harness.query_all_by_label_contains(&row(10)).next().unwrap();
-    early.click_accesskit();
+    harness.query_all_by_label_contains("step 10: ").next().unwrap().click_accesskit();
     harness.step();
     harness.step();
     wait_for(&mut harness, "Tuned, step 10");

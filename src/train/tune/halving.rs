@@ -19,7 +19,7 @@ const LEAST_STEPS: f64 = 30.0;
 /// A round of the race.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rung {
-    /// How many take part by their scores; candidate 0 comes on top if it is not among them.
+    /// How many take part. Candidate 0 is one of them in the first rung, and comes on top later.
     pub(super) candidates: usize,
     /// Steps of each candidate at the end, those of earlier rungs included.
     pub(super) steps: u64,
@@ -78,9 +78,8 @@ pub(super) fn race(rungs: &[Rung], racers: &mut impl Racers) -> Result<usize> {
             winner = scores.first().map_or(winner, |best| best.0);
         }
         let Some(next) = rungs.get(number + 1).filter(|_| whole) else { break };
-        let best = scores.iter().map(|(candidate, _)| *candidate).take(next.candidates);
-        let next: Vec<usize> =
-            std::iter::once(0).chain(best.filter(|candidate| *candidate != 0)).collect();
+        let others = scores.iter().map(|(candidate, _)| *candidate).filter(|other| *other != 0);
+        let next: Vec<usize> = std::iter::once(0).chain(others.take(next.candidates)).collect();
         going.iter().filter(|candidate| !next.contains(candidate)).for_each(|c| racers.leave(*c));
         going = next;
     }

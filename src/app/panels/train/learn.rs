@@ -275,33 +275,18 @@ fn choice_ui<T: Copy + PartialEq + Debug>(ui: &mut Ui, name: &str, chosen: &mut 
 
 pub(super) fn canvas_ui(app: &mut App, ui: &mut Ui) {
     let room = ui.available_size();
-    let tried = tune::has_table(app);
-    let searched = app.training.search.is_some() && !tried;
-    let height = if searched || tried { room.y * 0.6 } else { room.y };
-    ui.allocate_ui(Vec2::new(room.x, height - 40.0), |ui| match &app.training.preview {
-        Some([original, worse]) => {
-            ui.label(RichText::new("A piece of your photos, and what it is made into").strong());
-            ui.add_space(4.0);
-            let id = egui::Id::unique("split of the preview");
-            let mut split = ui.data(|data| data.get_temp(id).unwrap_or(0.5));
-            let room = Vec2::new(room.x, height - 80.0);
-            compare::ui(
-                ui,
-                [(worse, "What it gets"), (original, "What it is to give")],
-                &mut split,
-                room,
-            );
-            ui.data_mut(|data| data.insert_temp(id, split));
-        }
-        None => {
-            ui.centered_and_justified(|ui| ui.spinner());
-        }
-    });
-    if tried {
-        ui.add_space(8.0);
-        tune::table_ui(app, ui);
+    if tune::has_table(app) {
+        ui.horizontal_top(|ui| {
+            let beside = Vec2::new(room.x * 0.42, room.y);
+            ui.allocate_ui(beside, |ui| preview_ui(app, ui, beside));
+            ui.add_space(14.0);
+            ui.vertical(|ui| tune::table_ui(app, ui));
+        });
         return;
     }
+    let searched = app.training.search.is_some();
+    let above = Vec2::new(room.x, if searched { room.y * 0.6 } else { room.y });
+    ui.allocate_ui(above - Vec2::new(0.0, 40.0), |ui| preview_ui(app, ui, above));
     if let Some(search) = &app.training.search {
         let marks =
             [(search.steepest, "steepest"), (search.tenth_of_lowest, "a tenth of the lowest")];
@@ -316,4 +301,22 @@ pub(super) fn canvas_ui(app: &mut App, ui: &mut Ui) {
         }
         .ui(ui, Vec2::new(room.x, room.y * 0.38));
     }
+}
+
+/// What becomes of a photo.
+fn preview_ui(app: &App, ui: &mut Ui, room: Vec2) {
+    let Some([original, worse]) = &app.training.preview else {
+        ui.centered_and_justified(|ui| ui.spinner());
+        return;
+    };
+    ui.vertical(|ui| {
+        ui.label(RichText::new("A piece of your photos, and what it is made into").strong());
+        ui.add_space(4.0);
+        let id = egui::Id::unique("split of the preview");
+        let mut split = ui.data(|data| data.get_temp(id).unwrap_or(0.5));
+        let room = Vec2::new(room.x, room.y - 80.0);
+        let sides = [(worse, "What it gets"), (original, "What it is to give")];
+        compare::ui(ui, sides, &mut split, room);
+        ui.data_mut(|data| data.insert_temp(id, split));
+    });
 }

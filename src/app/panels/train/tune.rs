@@ -98,9 +98,10 @@ fn rows_ui(ui: &mut Ui, title: &str, tried: &[Tried], base: f64, chosen: Option<
         let (a, b) = (key(last(a)), key(last(b)));
         b.0.cmp(&a.0).then(b.1.total_cmp(&a.1))
     });
-    ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+    ScrollArea::both().auto_shrink(false).show(ui, |ui| {
+        ui.spacing_mut().interact_size.y = 20.0;
         Grid::new("tried").num_columns(4).spacing([18.0, 5.0]).striped(true).show(ui, |ui| {
-            for title in ["Settings", "Steps", "To the base", ""] {
+            for title in ["Settings", "Steps", "Against the base", ""] {
                 ui.label(theme::quiet(title));
             }
             ui.end_row();
