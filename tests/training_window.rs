@@ -317,7 +317,7 @@ fn a_run_tunes_itself_on_the_panels_wish() {
     harness.step();
     set(&mut harness, "Time", 0.1);
     choose(&mut harness, "Find good settings");
-    wait_for(&mut harness, "Tuning while it trains: step ");
+    wait_for(&mut harness, "Two runs side by side: step ");
     wait_for(&mut harness, "tunes itself");
     wait_for(&mut harness, "in the same time");
     assert!(shows(&harness, "What was tried") && shows(&harness, "anchor "));

@@ -204,17 +204,8 @@ impl Search<'_> {
     }
 
     fn timed(&mut self, step: &mut dyn FnMut() -> Result<()>) -> Result<f64> {
-        let mut resting = Duration::ZERO;
-        let begin = Instant::now();
         let Self { clock, watch, stage, .. } = self;
-        let costs = timed(|| {
-            let rest = Instant::now();
-            watch(stage)?;
-            resting += rest.elapsed();
-            step()
-        })?;
-        clock.worked += begin.elapsed().saturating_sub(resting);
-        Ok(costs)
+        timed(|| watch(stage), || clock.work(&mut *step))
     }
 
     fn halving(&mut self) -> Result<Found> {
@@ -268,30 +259,41 @@ impl Search<'_> {
         };
         self.stage.tried = vec![Tried { changes: String::new(), looks: Vec::new() }];
         let mut plain = self.host.fork(lengthened(plain_steps))?;
-        let until = self.clock.worked + Duration::from_secs_f64(self.clock.left() / 2.0);
-        while plain.done() < plain_steps && self.clock.worked < until {
-            let done = plain.done();
-            self.stage.doing = format!("the usual settings: step {done} of {plain_steps}");
-            self.tell()?;
-            self.clock.work(|| plain.step())?;
-            self.stage.tried[0].looks = plain.history().to_vec();
-        }
-        self.clock.work(|| plain.settle())?;
-        self.stage.tried[0].looks = plain.history().to_vec();
-
         let mut tuned = SelfTuning::new(&self.host, lengthened(tuned_steps))?;
         let mut course = vec![Mark { step: 0, values: tuned.values() }];
         self.stage.tried.push(Tried { changes: "tunes itself".to_owned(), looks: Vec::new() });
-        while tuned.trainer().done() < tuned_steps && self.clock.left() > 0.0 {
-            let done = tuned.trainer().done();
-            self.stage.doing = format!("tuning while it trains: step {done} of {tuned_steps}");
+        // Side by side, so that both have had the same time whenever it ends, and the same share of
+        // a machine with other work.
+        let mut spent = [Duration::ZERO; 2];
+        while self.clock.left() > 0.0 {
+            let done = [plain.done(), tuned.trainer().done()];
+            let next = match (done[0] < plain_steps, done[1] < tuned_steps) {
+                (false, false) => break,
+                (true, false) => 0,
+                (false, true) => 1,
+                (true, true) => usize::from(spent[1] < spent[0]),
+            };
+            self.stage.doing = format!(
+                "two runs side by side: step {} of {plain_steps} as usual, step {} of \
+                 {tuned_steps} tuning itself",
+                done[0], done[1]
+            );
             self.tell()?;
-            let report = self.clock.work(|| tuned.step())?;
-            if report.validation.is_some() {
-                course.push(Mark { step: report.step, values: tuned.values() });
-                self.stage.tried[1].looks = tuned.trainer().history().to_vec();
+            let before = self.clock.worked;
+            if next == 0 {
+                self.clock.work(|| plain.step())?;
+                self.stage.tried[0].looks = plain.history().to_vec();
+            } else {
+                let report = self.clock.work(|| tuned.step())?;
+                if report.validation.is_some() {
+                    course.push(Mark { step: report.step, values: tuned.values() });
+                    self.stage.tried[1].looks = tuned.trainer().history().to_vec();
+                }
             }
+            spent[next] += self.clock.worked - before;
         }
+        self.clock.work(|| plain.settle())?;
+        self.stage.tried[0].looks = plain.history().to_vec();
         self.clock.work(|| tuned.trainer_mut().settle())?;
         let options = tuned.options();
         self.stage.tried[1] = Tried {

@@ -11,7 +11,11 @@ use super::{
     plot::{Plot, smoothed},
     tall_ui, time_left,
 };
-use crate::{error::capitalised, train::run::Summary, train::verdict::Verdict};
+use crate::{
+    error::capitalised,
+    metric::Figures,
+    train::{run::Summary, verdict::Verdict},
+};
 
 pub(super) fn ui(app: &mut App, ui: &mut Ui) {
     let Some(run) = &app.training.run else { return };
@@ -184,6 +188,7 @@ pub(super) fn canvas_ui(app: &mut App, ui: &mut Ui) {
         let table = if over.is_some() { 300.0_f32.min(left.x * 0.4) } else { 0.0 };
         ui.vertical(|ui| sample_ui(run, ui, Vec2::new(left.x - table - 16.0, left.y)));
         if let Some(verdict) = &over {
+            ui.add_space(14.0);
             ui.vertical(|ui| table_ui(verdict, ui));
         }
     });
@@ -227,7 +232,7 @@ fn plots_ui(run: &Watched, ui: &mut Ui, smoothing: f64, room: Vec2) {
             points: &rates,
             smooth: &[],
             log: (false, false),
-            number: |value| format!("{value:.1e}"),
+            number: |value| if value == 0.0 { "0".to_owned() } else { format!("{value:.1e}") },
             ..plot
         }
         .ui(ui, Vec2::new(width * 0.20, room.y));
@@ -271,9 +276,10 @@ fn table_ui(verdict: &Verdict, ui: &mut Ui) {
             }
             ui.end_row();
             for row in &verdict.photos {
-                ui.label(theme::quiet(&row.photo));
-                ui.label(theme::quiet(format!("{:.2} dB", row.base.score.psnr)));
-                ui.label(theme::quiet(format!("{:.2} dB", row.tuned.score.psnr)));
+                let decibels = |figures: &Figures| format!("{:.2} dB", figures.score.psnr);
+                for text in [row.photo.clone(), decibels(&row.base), decibels(&row.tuned)] {
+                    ui.label(RichText::new(text).small());
+                }
                 ui.end_row();
             }
         });
