@@ -7,7 +7,7 @@ use pixmend::{
     net::{NetworkConfig, residual::ResidualConfig},
     train::{
         NEW, TrainOptions,
-        run::{Run, Summary, unfinished},
+        run::{self, Run, Summary},
     },
 };
 use serde_json::Value;
@@ -66,8 +66,12 @@ fn a_run_goes_on_from_its_folder_and_its_recipe_makes_it_again() {
     drop(run);
     let mut run = Run::resume(&place, Chosen::cpu()).unwrap();
     assert_eq!(run.trainer().done(), 12, "the last look was at step 12");
-    let waiting: Vec<Summary> = unfinished(&runs);
-    assert!(waiting.iter().any(|run| run.folder == place && run.step == 12 && run.steps == 30));
+    let listed = |place: &Path| -> Option<Summary> {
+        run::list(&runs).into_iter().find(|run| run.folder == place)
+    };
+    let waiting = listed(&place).unwrap();
+    assert!(waiting.step == 12 && waiting.steps == 30 && waiting.verdict.is_none());
+    assert!(waiting.bytes > std::fs::metadata(place.join("run.checkpoint")).unwrap().len());
     while !run.trainer().is_over() {
         run.step().unwrap();
     }
@@ -84,7 +88,7 @@ fn a_run_goes_on_from_its_folder_and_its_recipe_makes_it_again() {
         assert!(pixmend::model::Model::open(&summary.weights(checkpoint.step)).is_ok());
     }
     assert!(summary.page().is_file() && summary.model().is_file());
-    assert!(!unfinished(&runs).iter().any(|run| run.folder == place));
+    assert!(listed(&place).unwrap().verdict.is_some());
     assert_eq!(verdict.photos.len(), run.trainer().split().test.len());
 
     // What a panel does is a file that the command line runs, photos and all.

@@ -18,6 +18,7 @@ use pixmend::{
         residual::{ResidualConfig, Upsampler},
         unet::UnetConfig,
     },
+    settings::Existing,
     train::{TrainOptions, Trainer, options::Precision},
 };
 use serde_json::Value;
@@ -484,6 +485,7 @@ fn every_option_changes_what_is_learnt() {
         TrainOptions { total_variation: 0.1, ..plain() },
         TrainOptions { adversarial: 0.1, discriminator_channels: 4, ..plain() },
         TrainOptions { warp: 1.0, ..plain() },
+        TrainOptions { anchor: 10.0, ..plain() },
         TrainOptions { progressive: stages(), ..plain() },
         TrainOptions { accumulate: 2, ..plain() },
         TrainOptions { freeze: 4, ..plain() },
@@ -613,4 +615,56 @@ fn half_precision_learns_the_same() {
     let base = Trainer::fresh(&residual(true), 0).unwrap();
     let refused = Trainer::new(&[photos], base, options, Chosen::cpu()).err().unwrap();
     assert!(refused.to_string().contains("--precision"), "{refused}");
+}
+
+#[test]
+fn tune_finds_a_recipe_that_train_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = photos(folder.path(), 8);
+    let base = folder.path().join("base.safetensors");
+    let base = Trainer::fresh(&residual(false), 3).unwrap().save(&base, Existing::Refuse).unwrap();
+    let recipe = folder.path().join("found.toml");
+    let tune = |method: &str, minutes: &str, more: &[&str]| {
+        let mut command = pixmend();
+        command.arg("tune").arg(&photos).arg("-o").arg(&recipe).arg("--base").arg(&base);
+        command.args(["--batch", "2", "--crop", "12", "--device", "cpu", "--degradation", "noise"]);
+        command.args(["--method", method, "--minutes", minutes, "--steps", "9"]).args(more);
+        command.output().unwrap()
+    };
+    let done = tune("halving", "0.1", &["--json-events"]);
+    assert!(done.status.success(), "{}", stderr(&done));
+    let told = events(&done.stdout);
+    assert!(told.iter().any(|event| event["event"] == "tuning"));
+    let found = &told.last().unwrap()["found"];
+    assert_eq!(
+        (found["method"].as_str(), &found["tried"][0]["changes"]),
+        (Some("halving"), &"".into())
+    );
+    assert!(found["tried"].as_array().unwrap().len() >= 3);
+    let options: TrainOptions = toml::from_str(&fs::read_to_string(&recipe).unwrap()).unwrap();
+    assert_eq!((options.steps, options.batch, options.photos.len()), (9, 2, 0));
+    assert!(folder.path().join("found.report.json").is_file());
+
+    // What is there stays there, and a method says what it cannot do.
+    let again = tune("halving", "0.1", &[]);
+    assert!(!again.status.success() && stderr(&again).contains("found.toml"), "{}", stderr(&again));
+    let none = tune("halving", "0", &["--overwrite"]);
+    assert!(!none.status.success() && stderr(&none).contains("minutes"), "{}", stderr(&none));
+    let more = ["--overwrite", "--adversarial", "0.1", "--discriminator-channels", "4"];
+    let refused = tune("delta-stn", "0.1", &more);
+    assert!(stderr(&refused).contains("give --method halving"), "{}", stderr(&refused));
+    assert_eq!(
+        toml::from_str::<TrainOptions>(&fs::read_to_string(&recipe).unwrap()).unwrap(),
+        options
+    );
+
+    let done = tune("delta-stn", "0.1", &["--overwrite"]);
+    assert!(done.status.success(), "{}", stderr(&done));
+    assert!(stderr(&done).contains("in the same time"), "{}", stderr(&done));
+    let output = folder.path().join("model.safetensors");
+    let mut train = pixmend();
+    train.arg("train").arg(&photos).arg("-o").arg(&output).arg("--recipe").arg(&recipe);
+    let trained = train.args(["--device", "cpu", "--json-events"]).output().unwrap();
+    assert!(trained.status.success(), "{}", stderr(&trained));
+    assert_eq!(losses(&events(&trained.stdout)).len(), 9);
 }

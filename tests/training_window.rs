@@ -233,3 +233,156 @@ fn experts_find_a_rate_and_all_options() {
     let after = harness.get_by_role(Role::MultilineTextInput).value().unwrap();
     assert!(!after.contains("nonsense"));
 }
+
+/// A window that is about to train on photos of a folder.
+fn about_to_train(home: &Path, folder: &Path, name: &str, goal: &str) -> Harness<'static, App> {
+    let settings = tiny(home, name);
+    let photos = photos(folder);
+    let mut harness = window(None, Some(settings));
+    harness.step();
+    click(&mut harness, "Train");
+    drop_file(&mut harness, &photos);
+    wait_for(&mut harness, "10 of 12 photos are used");
+    click(&mut harness, goal);
+    wait_for(&mut harness, "crops/s measured: about");
+    harness
+}
+
+fn set(harness: &mut Harness<'static, App>, number: &str, value: f64) {
+    harness.get_by_role_and_label(Role::SpinButton, number).set_value_accesskit(value);
+    harness.step();
+    harness.step();
+}
+
+/// All options, as the window shows them.
+fn recipe(harness: &mut Harness<'static, App>) -> String {
+    if !shows(harness, "Take these") {
+        choose(harness, "All options as text");
+        wait_for(harness, "Take these");
+    }
+    choose(harness, "Undo changes");
+    harness.step();
+    harness.get_by_role(Role::MultilineTextInput).value().unwrap()
+}
+
+#[test]
+fn good_settings_are_found_and_taken_into_the_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let mut harness = about_to_train(home.path(), folder.path(), "tuned", "Upscaling");
+    choose(&mut harness, "For experts");
+    let before = recipe(&mut harness);
+
+    // A search can be left.
+    choose(&mut harness, "Find good settings");
+    wait_for(&mut harness, "Settings 1 of ");
+    wait_for(&mut harness, "What was tried so far");
+    assert!(shows(&harness, "the usual settings"));
+    let start = harness.get_by_role_and_label(Role::Button, "Start training");
+    assert!(start.accesskit_node().is_disabled(), "settings are still looked for");
+    choose(&mut harness, "Cancel the search");
+    wait_for(&mut harness, "Find good settings");
+    assert_eq!(recipe(&mut harness), before);
+
+    // What it finds is in the form then, unless the usual settings did best.
+    set(&mut harness, "Time", 0.1);
+    choose(&mut harness, "Find good settings");
+    wait_for(&mut harness, "What was tried so far");
+    step_until(&mut harness, "something is found", |harness| {
+        shows(harness, " dB on the held-out photos") && shows(harness, "Find good settings")
+    });
+    assert!(shows(&harness, "taken"));
+    let found = recipe(&mut harness);
+    if shows(&harness, "The usual settings did best") {
+        assert_eq!(found, before);
+    } else {
+        assert!(found != before && shows(&harness, "the usual settings "));
+        let steps =
+            |text: &str| text.lines().find(|line| line.starts_with("steps = ")).map(str::to_owned);
+        assert_eq!(steps(&found), steps(&before), "a run is as long as it was to be");
+        choose(&mut harness, "Back to the usual settings");
+        assert_eq!(recipe(&mut harness), before);
+    }
+}
+
+#[test]
+fn a_run_tunes_itself_on_the_panels_wish() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let mut harness = about_to_train(home.path(), folder.path(), "selftuned", "Upscaling");
+    harness.get_by_label("Way").click_accesskit();
+    harness.step();
+    wait_for(&mut harness, "Tune one run");
+    harness.get_by_label("Tune one run").click_accesskit();
+    harness.step();
+    set(&mut harness, "Time", 0.1);
+    choose(&mut harness, "Find good settings");
+    wait_for(&mut harness, "Two runs side by side: step ");
+    wait_for(&mut harness, "tunes itself");
+    wait_for(&mut harness, "in the same time");
+    assert!(shows(&harness, "What was tried") && shows(&harness, "anchor "));
+}
+
+#[test]
+fn colouring_begins_with_the_model_that_colours() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let mut harness = about_to_train(home.path(), folder.path(), "plain", "Colouring");
+    let base = harness.get_by_label("Base");
+    assert_eq!(base.value().as_deref(), Some("colour"));
+    choose(&mut harness, "For experts");
+    let recipe = recipe(&mut harness);
+    assert!(recipe.contains("base = \"colour\"") && recipe.contains("longest = 288"), "{recipe}");
+    assert!(recipe.contains("degradation = \"grey\""));
+}
+
+#[test]
+fn weights_of_any_checkpoint_are_used_and_old_runs_are_looked_at_and_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let mut harness = about_to_train(home.path(), folder.path(), "stepwise", "Upscaling");
+    choose(&mut harness, "For experts");
+    set(&mut harness, "Steps", 30.0);
+    set(&mut harness, "Look every", 10.0);
+    choose(&mut harness, "Start training");
+    wait_for(&mut harness, "held-out photos, ");
+    wait_for(&mut harness, "step 30: ");
+
+    // An earlier look is shown and becomes a model, and is taken back.
+    harness.query_all_by_label_contains("step 10: ").next().unwrap().click_accesskit();
+    harness.step();
+    harness.step();
+    wait_for(&mut harness, "Tuned, step 10");
+    choose(&mut harness, "Use step 10");
+    wait_for(&mut harness, "holiday-upscaling-0000010 is in the list of models, and used.");
+    assert!(library::names().contains(&"holiday-upscaling-0000010".to_owned()));
+    choose(&mut harness, "Take it back");
+    step_until(&mut harness, "it is gone", |_| {
+        !library::names().contains(&"holiday-upscaling-0000010".to_owned())
+    });
+
+    // The run is listed with the room it takes, and can be looked at again.
+    choose(&mut harness, "Train again");
+    wait_for(&mut harness, "Runs of before (1, ");
+    harness.query_all_by_label_contains("Runs of before").next().unwrap().click_accesskit();
+    harness.step();
+    wait_for(&mut harness, "Delete…");
+    choose(&mut harness, "Look");
+    wait_for(&mut harness, "VERDICT");
+    wait_for(&mut harness, "step 30: ");
+    assert!(!shows(&harness, "Resume"), "it is over");
+    choose(&mut harness, "Train again");
+    wait_for(&mut harness, "Delete…");
+
+    // Deleting asks first.
+    let run = home.path().join("runs/holiday-upscaling");
+    choose(&mut harness, "Delete…");
+    wait_for(&mut harness, "Delete the run holiday-upscaling?");
+    choose(&mut harness, "Keep it");
+    assert!(run.join("run.json").is_file() && !shows(&harness, "Delete the run"));
+    choose(&mut harness, "Delete…");
+    wait_for(&mut harness, "Delete the run holiday-upscaling?");
+    choose(&mut harness, "Delete it");
+    step_until(&mut harness, "the run is gone", |harness| !shows(harness, "Runs of before"));
+    assert!(!run.exists());
+}

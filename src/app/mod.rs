@@ -1058,7 +1058,7 @@ impl App {
                 self.importing = None;
                 self.forget_previews();
                 self.receive_models(all, &added, ctx);
-                self.used_model(&added);
+                self.used_weights(&added);
             }
             EventKind::Failed(error) => {
                 if opening {

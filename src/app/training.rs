@@ -9,9 +9,9 @@ use std::{
 
 use egui::{Context, TextureHandle, ViewportCommand};
 
-pub(super) use self::watched::Watched;
 use self::watched::texture;
-use super::{Answer, App, Command, Task};
+pub(super) use self::{runs::Adopted, tuning::Finding, watched::Watched};
+use super::{Answer, App, Task};
 use crate::{
     error::Error,
     jobs::{
@@ -19,6 +19,7 @@ use crate::{
         training::{self, Control, News},
     },
     picture::Format,
+    settings::Settings,
     train::{
         TrainOptions,
         cost::Cost,
@@ -29,6 +30,8 @@ use crate::{
     },
 };
 
+mod runs;
+mod tuning;
 mod watched;
 
 /// Steps to a run, and what is shown.
@@ -93,8 +96,12 @@ pub(super) struct Training {
     /// All options as text, while the user changes it.
     pub recipe: Option<String>,
     pub run: Option<Watched>,
-    /// Runs of before that are not over.
-    pub unfinished: Vec<Summary>,
+    /// The search for settings.
+    pub finding: Finding,
+    /// Runs that are on disk, but not the one that goes on; the last one first.
+    pub runs: Vec<Summary>,
+    /// The user is asked whether this run shall be deleted.
+    pub asks_to_delete: Option<Summary>,
     listing: Option<JobHandle>,
     /// The user wants to close the window while a run goes on.
     pub asks_to_close: bool,
@@ -194,14 +201,15 @@ impl App {
     pub(super) fn learn(&mut self, goal: Goal) {
         let fits =
             |name: &str| self.models.iter().any(|model| model.name == name && goal.fits(model));
-        let usual = [&self.settings.model, &self.settings.cleaning_model];
-        let usual = usual.into_iter().find(|name| goal != Goal::Colour && fits(name));
-        let first = self.models.iter().find(|model| goal == Goal::Mend && goal.fits(model));
+        let Settings { model, cleaning_model, colouring_model, .. } = &self.settings;
+        let usual = [model, cleaning_model, colouring_model].into_iter().find(|name| fits(name));
+        let first = self.models.iter().find(|model| goal.fits(model));
         let base = usual.or(first.map(|model| &model.name)).cloned();
         self.training.goal = goal;
         self.training.options = goal.options(base.as_deref());
         self.training.own_steps = false;
         (self.training.search, self.training.recipe) = (None, None);
+        self.training.finding.forget();
         (self.training.cost_of, self.training.preview_of) = (None, None);
         self.training.page = Page::Learn;
         self.plan();
@@ -214,6 +222,7 @@ impl App {
         let first = photos.and_then(|plan| plan.train.first()).cloned();
         let shown = self.training.preview_of.as_ref().is_some_and(|of| {
             of.degradation == options.degradation
+                && of.strength == options.strength
                 && of.base == options.base
                 && of.photos == options.photos
         });
@@ -223,7 +232,8 @@ impl App {
             let task = training::Task::Preview { photo, options };
             self.training.previewing = Some(self.train(task));
         }
-        let idle = self.training.measuring.is_none() && self.training.searching.is_none();
+        let Training { measuring, searching, finding, .. } = &self.training;
+        let idle = measuring.is_none() && searching.is_none() && !finding.is_going_on();
         let measured = self.training.cost_of.as_ref().is_some_and(|of| !self.costs_else(of));
         if idle && !measured && !options.photos.is_empty() {
             (self.training.cost, self.training.cost_of) = (None, Some(options.clone()));
@@ -313,6 +323,7 @@ impl App {
         drop_job(self.training.measuring.take());
         drop_job(self.training.previewing.take());
         drop_job(self.training.searching.take().map(|(handle, ..)| handle));
+        self.training.finding.forget();
         let handle = self.train(task);
         self.training.run = Some(Watched::new(handle, control));
         self.training.page = Page::Watch;
@@ -339,44 +350,6 @@ impl App {
         let left = run.pace.map(|pace| Duration::from_secs_f64(pace.seconds_left.min(1e7)));
         let left = left.map(|left| format!(", {} left", super::panels::in_words(left)));
         Some(format!("Training: step {} of {steps}{}", run.step(), left.unwrap_or_default()))
-    }
-
-    /// Puts the new model into the list, and uses it on the open photo.
-    pub(super) fn use_model(&mut self) {
-        let before = self.settings.clone();
-        let Some(run) = &mut self.training.run else { return };
-        let Some(summary) = &run.summary else { return };
-        let model = summary.model();
-        run.taking = Some(before);
-        self.import(vec![model]);
-    }
-
-    /// What was taken is in the list now: the open photo gets it.
-    pub(super) fn used_model(&mut self, added: &[String]) {
-        let Some(run) = &mut self.training.run else { return };
-        let name = run.summary.as_ref().map(|summary| summary.name.as_str());
-        // If the list has another model of this name, it gets a number.
-        let is_ours = |listed: &&String| name.is_some_and(|name| listed.starts_with(name));
-        let Some(listed) = added.last().filter(is_ours) else { return };
-        let Some(before) = run.taking.take() else { return };
-        run.taken = Some((before, listed.clone()));
-        let about = self.models.iter().find(|model| model.name == *listed);
-        let (scale, takes_mask) = about.map_or((1, true), |model| (model.scale, model.takes_mask));
-        if self.document.is_some() && !takes_mask {
-            self.task = if scale > 1 { Task::Upscale } else { Task::Repair };
-            self.queue.push(if scale > 1 { Command::Upscale } else { Command::Clean });
-        }
-    }
-
-    /// Takes the new model out of the list, and the one before it again.
-    pub(super) fn take_model_back(&mut self) {
-        let taken = self.training.run.as_mut().and_then(|run| run.taken.take());
-        if let Some((before, name)) = taken {
-            self.remove_model(name);
-            self.settings.model = before.model;
-            self.settings.cleaning_model = before.cleaning_model;
-            self.keep_settings();
-        }
     }
 
     pub(super) fn ask_which_photos(&self, ctx: &Context, folder: bool) {
@@ -408,7 +381,9 @@ impl App {
         let training = &mut self.training;
         let is = |handle: &Option<JobHandle>| handle.as_ref().is_some_and(|it| it.id == id);
         if ended {
-            if is(&training.measuring) {
+            if training.finding.ends(id) {
+                // What was found is told before.
+            } else if is(&training.measuring) {
                 training.measuring = None;
             } else if is(&training.previewing) {
                 training.previewing = None;
@@ -463,14 +438,20 @@ impl App {
                 }
             }
             News::Found(search) => self.training.search = Some(search),
-            News::Unfinished(runs) => {
-                if self.training.unfinished.is_empty()
-                    && let Some(run) = runs.first()
-                {
+            News::Tuning(stage) => self.training.finding.receive(*stage),
+            News::Tuned(tuned) => {
+                self.toasts.news(ctx, "the search for settings is over: see Train");
+                self.take_found(*tuned);
+            }
+            News::Runs(runs) => {
+                let told = self.unfinished().is_some();
+                let going_on = self.training.run.as_ref().and_then(|run| run.summary.as_ref());
+                let is_other = |run: &Summary| going_on.is_none_or(|on| on.folder != run.folder);
+                self.training.runs = runs.into_iter().filter(is_other).collect();
+                if let Some(run) = self.unfinished().filter(|_| !told) {
                     let text = format!("the training run {} waits to go on: see Train", run.name);
                     self.toasts.news(ctx, text);
                 }
-                self.training.unfinished = runs;
             }
             News::Began(_)
             | News::Step(_)
@@ -487,7 +468,7 @@ impl App {
             News::Began(course) => {
                 run.begin(ctx, *course);
                 let begun = run.summary.as_ref().map(|summary| summary.folder.clone());
-                self.training.unfinished.retain(|other| Some(&other.folder) != begun.as_ref());
+                self.training.runs.retain(|other| Some(&other.folder) != begun.as_ref());
             }
             News::Step(pace) => {
                 let report = pace.report;

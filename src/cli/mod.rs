@@ -31,6 +31,7 @@ mod output;
 mod repaint;
 mod share;
 mod train;
+mod tune;
 mod upscale;
 
 /// Restores photographs on your own machine.
@@ -74,6 +75,8 @@ pub enum Command {
     Share(share::Arguments),
     /// Fine-tune a model on photos, and be told whether it got better
     Train(Box<train::Arguments>),
+    /// Look for settings that suit photos, before a model is fine-tuned on them
+    Tune(Box<tune::Arguments>),
     /// Say what is wrong with photos before they are learnt from
     Doctor(doctor::Arguments),
     /// Make a photo worse, as training does
@@ -98,6 +101,7 @@ pub fn run(command: &Command) -> ExitCode {
         Command::Compare(arguments) => compare::run(arguments),
         Command::Share(arguments) => share::run(arguments),
         Command::Train(arguments) => train::run(arguments),
+        Command::Tune(arguments) => tune::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Degrade(arguments) => degrade::run(arguments),
         Command::Models(arguments) => models::run(arguments),

@@ -102,7 +102,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let mut trainer = if arguments.resume {
         Trainer::resume(&checkpoint, &arguments.photos, device)?
     } else {
-        let mut options = with_recipe(arguments)?;
+        let mut options = merged("train", arguments.recipe.as_deref(), &arguments.options)?;
         match options.base.as_str() {
             NEW if options.network.is_none() || shaped(arguments) => {
                 options.network = Some(fresh(arguments)?);
@@ -333,9 +333,13 @@ fn fresh(arguments: &Arguments) -> Result<NetworkConfig> {
 }
 
 /// The options of the recipe file, with what was given on the command line over it.
-fn with_recipe(arguments: &Arguments) -> Result<TrainOptions> {
-    let Some(path) = &arguments.recipe else {
-        return Ok(arguments.options.clone());
+pub(super) fn merged(
+    command: &str,
+    recipe: Option<&Path>,
+    options: &TrainOptions,
+) -> Result<TrainOptions> {
+    let Some(path) = recipe else {
+        return Ok(options.clone());
     };
     let text = std::fs::read_to_string(path).map_err(|error| Error::read(path, error))?;
     let failed = |error: &toml::de::Error| {
@@ -343,9 +347,8 @@ fn with_recipe(arguments: &Arguments) -> Result<TrainOptions> {
         Error::Setting(format!("the recipe {} cannot be understood ({message})", path.display()))
     };
     let from_file: toml::Table = toml::from_str(&text).map_err(|error| failed(&error))?;
-    let mut merged =
-        toml::Table::try_from(&arguments.options).map_err(|e| Error::Setting(e.to_string()))?;
-    let given = given();
+    let mut merged = toml::Table::try_from(options).map_err(|e| Error::Setting(e.to_string()))?;
+    let given = given(command);
     for (key, value) in from_file {
         if !given.contains(&key) {
             merged.insert(key, value);
@@ -357,11 +360,11 @@ fn with_recipe(arguments: &Arguments) -> Result<TrainOptions> {
     merged.try_into().map_err(|error| failed(&error))
 }
 
-/// Names of the options that stand on the command line.
-fn given() -> Vec<String> {
+/// Names of the options of a command that stand on the command line.
+fn given(command: &str) -> Vec<String> {
     let matches = super::Arguments::command().try_get_matches_from(std::env::args_os());
     let Ok(matches) = matches else { return Vec::new() };
-    let Some(("train", matches)) = matches.subcommand() else { return Vec::new() };
+    let Some(matches) = matches.subcommand_matches(command) else { return Vec::new() };
     // Only to make sure that the names are those of the options.
     debug_assert!(TrainOptions::from_arg_matches(matches).is_ok());
     let on_line = |id: &&str| matches.value_source(id) == Some(ValueSource::CommandLine);

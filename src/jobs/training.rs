@@ -28,6 +28,7 @@ use crate::{
         run::{self, Loss, Run, Summary},
         sample::{Preview, preview},
         search::{Search, range_test},
+        tune::{Method, Stage, Tuned, tune},
     },
 };
 
@@ -36,6 +37,9 @@ const RANGE_STEPS: u64 = 100;
 
 /// How long training rests after a step while a picture is worked on, in steps.
 const REST: u32 = 3;
+
+/// A step counts as no longer than this.
+const LONGEST: Duration = Duration::from_secs(20);
 
 /// How long it takes at most until a wish is heard while training rests.
 const NAP: Duration = Duration::from_millis(40);
@@ -71,6 +75,17 @@ pub enum Task {
         /// As [`Chosen::by_name`](crate::device::Chosen::by_name) takes it.
         device: String,
     },
+    /// Look for settings that suit the photos.
+    Tune {
+        /// Of the run: the usual ones.
+        options: TrainOptions,
+        /// How.
+        method: Method,
+        /// How long.
+        minutes: f64,
+        /// As [`Chosen::by_name`](crate::device::Chosen::by_name) takes it.
+        device: String,
+    },
     /// Begin a run and stay with it.
     Begin {
         /// Holds the folders of all runs.
@@ -84,7 +99,7 @@ pub enum Task {
         /// For pausing and stopping.
         control: Control,
     },
-    /// Go on with a run.
+    /// Go on with a run; of one that is over, show what became of it.
     Resume {
         /// Of the run.
         folder: PathBuf,
@@ -93,14 +108,16 @@ pub enum Task {
         /// For pausing and stopping.
         control: Control,
     },
-    /// Find runs that are not over.
+    /// Find the runs in a folder.
     List(PathBuf),
+    /// Remove a run, and find those that are left beside it.
+    Delete(PathBuf),
 }
 
 impl Task {
     /// Whether others may have to wait for it.
     pub(super) const fn is_long(&self) -> bool {
-        !matches!(self, Self::List(_))
+        !matches!(self, Self::List(_) | Self::Delete(_))
     }
 }
 
@@ -148,8 +165,12 @@ pub enum News {
     Trying(u64, u64),
     /// What the range test has found.
     Found(Search),
-    /// Runs that are not over, the last one first.
-    Unfinished(Vec<Summary>),
+    /// How far the search for settings is.
+    Tuning(Box<Stage>),
+    /// What it has found.
+    Tuned(Box<Tuned>),
+    /// All runs, the last one first.
+    Runs(Vec<Summary>),
     /// A run begins or goes on.
     Began(Box<Course>),
     /// A step is done.
@@ -254,6 +275,17 @@ impl Reporter<'_> {
                 })?;
                 self.tell(News::Found(search));
             }
+            Task::Tune { options, method, minutes, device } => {
+                let device = self.chosen(&device)?;
+                let (nobody, mut begin) = (Control::default(), Instant::now());
+                let tuned = tune(options, method, minutes, device, &mut |stage| {
+                    self.rest(REST * begin.elapsed().min(LONGEST), &nobody);
+                    self.tell(News::Tuning(Box::new(stage.clone())));
+                    begin = Instant::now();
+                    self.going_on()
+                })?;
+                self.tell(News::Tuned(Box::new(tuned)));
+            }
             Task::Begin { runs, name, options, device, control } => {
                 let device = self.chosen(&device)?;
                 let name_of_device = device.name().to_owned();
@@ -265,7 +297,12 @@ impl Reporter<'_> {
                 let name_of_device = device.name().to_owned();
                 self.train(Run::resume(&folder, device)?, name_of_device, &control)?;
             }
-            Task::List(folder) => self.tell(News::Unfinished(run::unfinished(&folder))),
+            Task::List(folder) => self.tell(News::Runs(run::list(&folder))),
+            Task::Delete(folder) => {
+                run::delete(&folder)?;
+                let runs = folder.parent().map(run::list);
+                self.tell(News::Runs(runs.unwrap_or_default()));
+            }
         }
         Ok(())
     }
@@ -273,6 +310,9 @@ impl Reporter<'_> {
     /// Stays with a run until it is over or the user wants something else.
     fn train(&self, mut run: Run, device: String, control: &Control) -> Result<()> {
         self.tell(News::Began(Box::new(course(&run, device))));
+        if run.summary().verdict.is_some() {
+            return Ok(());
+        }
         let (mut steps, mut worked) = (0_u32, Duration::ZERO);
         while !run.trainer().is_over() && control.wants() != STOP {
             if self.handle.is_cancelling() {
@@ -308,7 +348,7 @@ impl Reporter<'_> {
             if report.validation.is_some() {
                 self.tell_look(&run);
             }
-            self.rest(REST * took.min(Duration::from_secs(20)), control);
+            self.rest(REST * took.min(LONGEST), control);
         }
         self.tell(News::Judging);
         run.finish(|| self.going_on())?;

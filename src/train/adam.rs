@@ -171,6 +171,24 @@ impl Gradients {
         })
     }
 
+    /// With those of `weight` / 2 times the squared distance of the values from their anchors.
+    pub(super) fn anchored(
+        self,
+        weight: f64,
+        values: Vec<Tensor<1>>,
+        anchors: &[Tensor<1>],
+    ) -> Self {
+        let pull = |((gradient, value), anchor): ((Option<Tensor<1>>, Tensor<1>), &Tensor<1>)| {
+            gradient.map(|gradient| gradient + (value - anchor.clone()) * weight)
+        };
+        Self(self.0.into_iter().zip(values).zip(anchors).map(pull).collect())
+    }
+
+    /// In the order of the parameters.
+    pub(super) fn each(&self) -> &[Option<Tensor<1>>] {
+        &self.0
+    }
+
     fn plus(self, other: Self) -> Self {
         let sum = |(a, b): (Option<Tensor<1>>, Option<Tensor<1>>)| match (a, b) {
             (Some(a), Some(b)) => Some(a + b),
@@ -233,6 +251,18 @@ impl Adam {
 mod tests {
     use super::*;
     use crate::net::blocks::same_conv;
+
+    #[test]
+    fn anchors_pull_back_what_has_left_them() {
+        let device = Device::flex();
+        let of = |values: [f32; 2]| Tensor::<1>::from_data(values, &device);
+        let gradients = Gradients(vec![Some(of([1.0, 1.0])), None]);
+        let anchors = [of([0.0, 5.0]), of([0.0, 0.0])];
+        let pulled = gradients.anchored(0.5, vec![of([2.0, 5.0]), of([9.0, 9.0])], &anchors);
+        let values = pulled.0[0].clone().unwrap().into_data().try_into_vec::<f32>().unwrap();
+        assert_eq!(values, [2.0, 1.0]);
+        assert!(pulled.0[1].is_none(), "what does not learn is not pulled");
+    }
 
     #[test]
     fn gradients_of_two_batches_add_up_to_those_of_both() {

@@ -53,17 +53,8 @@ impl Cost {
         let options = TrainOptions { validate_every: u64::MAX, steps: u64::MAX, ..options };
         let mut trainer = Trainer::new(photos, base, options, chosen)?;
         let look = trainer.base_time.as_secs_f64();
-        for _ in 0..WARM_UP {
-            each()?;
-            trainer.step()?;
-        }
-        let (begin, mut steps) = (Instant::now(), 0);
-        while steps == 0 || (steps < STEPS && begin.elapsed() < TIME) {
-            each()?;
-            trainer.step()?;
-            steps += 1;
-        }
-        Ok(Self { device, step: begin.elapsed().as_secs_f64() / steps as f64, look, crops })
+        let step = timed(&mut each, || trainer.step().map(drop))?;
+        Ok(Self { device, step, look, crops })
     }
 
     /// Steps that fit into so many minutes, and how many of them are from one look to the next.
@@ -85,9 +76,46 @@ impl Cost {
     }
 }
 
+/// Seconds that a step takes: the median of a few, which other work on the machine may hold up,
+/// after one that is not counted. `each` is asked before each of them and can end it.
+pub(super) fn timed(
+    mut each: impl FnMut() -> Result<()>,
+    mut step: impl FnMut() -> Result<()>,
+) -> Result<f64> {
+    for _ in 0..WARM_UP {
+        each()?;
+        step()?;
+    }
+    let (begin, mut times) = (Instant::now(), Vec::new());
+    while times.is_empty() || (times.len() < STEPS && begin.elapsed() < TIME) {
+        each()?;
+        let before = Instant::now();
+        step()?;
+        times.push(before.elapsed().as_secs_f64());
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times[times.len() / 2])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_step_that_was_held_up_does_not_count() {
+        let mut steps = 0;
+        let costs = timed(
+            || Ok(()),
+            || {
+                steps += 1;
+                // The first one makes what all use.
+                let slow = steps == 1 || steps == 3;
+                std::thread::sleep(Duration::from_millis(if slow { 400 } else { 2 }));
+                Ok(())
+            },
+        );
+        assert!((0.002..0.1).contains(&costs.unwrap()) && steps == WARM_UP + STEPS);
+    }
 
     #[test]
     fn minutes_become_steps_with_looks_in_between() {

@@ -257,7 +257,7 @@ impl Cut {
     /// By the options of a run for a network of this scale.
     #[must_use]
     pub fn new(options: &TrainOptions, scale: u32) -> Self {
-        let (recipe, warp) = (options.recipe(), options.warp_by);
+        let (recipe, warp) = (options.recipe().scaled(options.strength), options.warp_by);
         Self { scale, recipe, warp, options: options.clone() }
     }
 }
@@ -269,48 +269,135 @@ struct Cache {
     bytes: usize,
 }
 
+/// Photos that batches are cut from, read when they are drawn first. Copies share what is in
+/// memory.
+#[derive(Clone, Debug)]
+pub struct Source {
+    photos: Arc<Vec<Photo>>,
+    cache: Arc<Mutex<Cache>>,
+}
+
+impl From<Vec<Photo>> for Source {
+    fn from(photos: Vec<Photo>) -> Self {
+        Self { photos: Arc::new(photos), cache: Arc::default() }
+    }
+}
+
+impl Source {
+    /// The batch of this number: it depends on that and on the seed of the options only.
+    ///
+    /// # Errors
+    /// Those of reading photos, or [`Error::Mismatch`] if one has become smaller.
+    pub fn batch(&self, cut: &Cut, number: u64) -> Result<Batch> {
+        let Cut { scale, recipe, warp, options } = cut;
+        let mut rng = Rng::with_seed(options.seed ^ Rng::with_seed(number).u64(..));
+        let crop = options.crop_at(number / options.accumulate as u64);
+        let mut batch = Batch { crop, small: Vec::new(), large: Vec::new(), mask: Vec::new() };
+        for _ in 0..options.batch {
+            let index = rng.usize(..self.photos.len());
+            let photo = self.decoded(index)?;
+            let side = crop * scale;
+            if photo.width().min(photo.height()) < side {
+                return Err(Error::Mismatch {
+                    path: self.photos[index].path.clone(),
+                    reason: "the photo has become smaller since the run began".to_owned(),
+                });
+            }
+            let cropped = if options.warp > 0.0 && rng.f32() < options.warp {
+                warp.crop(&photo, side, &mut rng)
+            } else {
+                let place = |length: u32, rng: &mut Rng| rng.u32(..=length - side);
+                let (x, y) = (place(photo.width(), &mut rng), place(photo.height(), &mut rng));
+                imageops::crop_imm(&*photo, x, y, side, side).to_image()
+            };
+            let large = turned(cropped, rng.u8(..8));
+            let worse = recipe.apply(&large, *scale, &mut rng)?;
+            let mask =
+                worse.mask.iter().flat_map(|mask| mask.iter().map(|m| f32::from(*m) / 255.0));
+            let mask: Vec<f32> = mask.collect();
+            let small = planes(&worse.picture);
+            let small = if worse.hides { hidden(small, &mask, crop as usize) } else { small };
+            batch.small.extend(small);
+            batch.large.extend(planes(&large));
+            batch.mask.extend(mask);
+        }
+        Ok(batch)
+    }
+
+    fn decoded(&self, index: usize) -> Result<Arc<RgbImage>> {
+        let lock = || self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(photo) = lock().photos.get(&index) {
+            return Ok(photo.clone());
+        }
+        let photo = Arc::new(self.photos[index].pixels()?);
+        let mut cache = lock();
+        if cache.bytes + photo.len() <= CACHE_BYTES {
+            cache.bytes += photo.len();
+            cache.photos.insert(index, photo.clone());
+        }
+        Ok(photo)
+    }
+}
+
 /// Threads that prepare the batches of a run in order, each depending on the seed and its number
 /// only: a run that is resumed gets the same ones. There are [`TrainOptions::accumulate`] batches
 /// a step.
 #[derive(Debug)]
 pub struct Loader {
+    source: Source,
+    cut: Arc<Cut>,
+    lanes: u64,
+    /// One for each lane; none while it rests.
     queues: Vec<Receiver<Result<Batch>>>,
     threads: Vec<JoinHandle<()>>,
     next: u64,
 }
 
 impl Loader {
-    /// Prepares the batches from `first` on.
+    /// Prepares the batches from `first` on, in so many lanes.
     ///
     /// # Errors
     /// [`Error::Panic`] if the system gives no threads.
-    pub fn start(photos: Vec<Photo>, cut: Cut, first: u64, threads: u64) -> Result<Self> {
-        let (photos, cut) = (Arc::new(photos), Arc::new(cut));
-        let cache = Arc::new(Mutex::new(Cache::default()));
-        let mut loader = Self { queues: Vec::new(), threads: Vec::new(), next: first };
-        for lane in 0..threads {
+    pub fn start(source: impl Into<Source>, cut: Cut, first: u64, lanes: u64) -> Result<Self> {
+        let mut loader = Self::resting(source, cut, first, lanes);
+        loader.wake()?;
+        Ok(loader)
+    }
+
+    /// One that begins when the first batch is taken.
+    pub(super) fn resting(source: impl Into<Source>, cut: Cut, first: u64, lanes: u64) -> Self {
+        let (source, cut) = (source.into(), Arc::new(cut));
+        Self { source, cut, lanes, queues: Vec::new(), threads: Vec::new(), next: first }
+    }
+
+    fn wake(&mut self) -> Result<()> {
+        let (first, lanes) = (self.next, self.lanes);
+        for lane in 0..lanes {
             let (outbox, queue) = bounded(2);
-            let (photos, cut, cache) = (photos.clone(), cut.clone(), cache.clone());
+            let (source, cut) = (self.source.clone(), self.cut.clone());
             // The numbers that this lane takes in turn.
-            let start = first + (threads + lane - first % threads) % threads;
+            let start = first + (lanes + lane - first % lanes) % lanes;
             let thread = std::thread::Builder::new().name("photos".to_owned()).spawn(move || {
-                for number in (start..).step_by(threads as usize) {
-                    if outbox.send(batch(&photos, &cut, &cache, number)).is_err() {
-                        return; // The run has ended.
+                for number in (start..).step_by(lanes as usize) {
+                    if outbox.send(source.batch(&cut, number)).is_err() {
+                        return; // The run has ended, or rests.
                     }
                 }
             });
-            loader.threads.push(thread.map_err(|error| Error::Panic(error.to_string()))?);
-            loader.queues.push(queue);
+            self.threads.push(thread.map_err(|error| Error::Panic(error.to_string()))?);
+            self.queues.push(queue);
         }
-        Ok(loader)
+        Ok(())
     }
 
     /// The next batch; waits if it is not ready.
     ///
     /// # Errors
-    /// What reading a photo gave.
+    /// What reading a photo gave, or as [`Self::start`].
     pub fn take(&mut self) -> Result<Batch> {
+        if self.queues.is_empty() {
+            self.wake()?;
+        }
         let lane = (self.next % self.queues.len() as u64) as usize;
         self.next += 1;
         match self.queues[lane].recv() {
@@ -318,10 +405,9 @@ impl Loader {
             Err(_) => Err(Error::Panic("a thread that prepares photos has stopped".to_owned())),
         }
     }
-}
 
-impl Drop for Loader {
-    fn drop(&mut self) {
+    /// Ends the threads and forgets what is prepared, until the next batch is taken.
+    pub(super) fn rest(&mut self) {
         self.queues.clear();
         for thread in self.threads.drain(..) {
             let _ended = thread.join();
@@ -329,38 +415,10 @@ impl Drop for Loader {
     }
 }
 
-fn batch(photos: &[Photo], cut: &Cut, cache: &Mutex<Cache>, number: u64) -> Result<Batch> {
-    let Cut { scale, recipe, warp, options } = cut;
-    let mut rng = Rng::with_seed(options.seed ^ Rng::with_seed(number).u64(..));
-    let crop = options.crop_at(number / options.accumulate as u64);
-    let mut batch = Batch { crop, small: Vec::new(), large: Vec::new(), mask: Vec::new() };
-    for _ in 0..options.batch {
-        let index = rng.usize(..photos.len());
-        let photo = decoded(photos, index, cache)?;
-        let side = crop * scale;
-        if photo.width().min(photo.height()) < side {
-            return Err(Error::Mismatch {
-                path: photos[index].path.clone(),
-                reason: "the photo has become smaller since the run began".to_owned(),
-            });
-        }
-        let cropped = if options.warp > 0.0 && rng.f32() < options.warp {
-            warp.crop(&photo, side, &mut rng)
-        } else {
-            let place = |length: u32, rng: &mut Rng| rng.u32(..=length - side);
-            let (x, y) = (place(photo.width(), &mut rng), place(photo.height(), &mut rng));
-            imageops::crop_imm(&*photo, x, y, side, side).to_image()
-        };
-        let large = turned(cropped, rng.u8(..8));
-        let worse = recipe.apply(&large, *scale, &mut rng)?;
-        let mask: Vec<f32> =
-            worse.mask.iter().flat_map(|mask| mask.iter().map(|m| f32::from(*m) / 255.0)).collect();
-        let small = planes(&worse.picture);
-        batch.small.extend(if worse.hides { hidden(small, &mask, crop as usize) } else { small });
-        batch.large.extend(planes(&large));
-        batch.mask.extend(mask);
+impl Drop for Loader {
+    fn drop(&mut self) {
+        self.rest();
     }
-    Ok(batch)
 }
 
 /// Square crops with what is marked continued smoothly, as mending shows them to a network.
@@ -371,20 +429,6 @@ pub fn hidden(mut crops: Vec<f32>, mask: &[f32], side: usize) -> Vec<f32> {
         crop.chunks_exact_mut(area).for_each(|plane| diffuse(plane, &known, side));
     }
     crops
-}
-
-fn decoded(photos: &[Photo], index: usize, cache: &Mutex<Cache>) -> Result<Arc<RgbImage>> {
-    let lock = || cache.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(photo) = lock().photos.get(&index) {
-        return Ok(photo.clone());
-    }
-    let photo = Arc::new(photos[index].pixels()?);
-    let mut cache = lock();
-    if cache.bytes + photo.len() <= CACHE_BYTES {
-        cache.bytes += photo.len();
-        cache.photos.insert(index, photo.clone());
-    }
-    Ok(photo)
 }
 
 /// One of the eight ways a square can lie.
@@ -493,6 +537,12 @@ mod tests {
         assert!(all[0] != all[1]);
         assert!(all == take(0, 3, 7), "threads must not matter");
         assert!(all[4..] == take(4, 2, 3), "a resumed run gets the same batches");
+        let mut loader = Loader::start(split.train.clone(), cut.clone(), 0, 2).unwrap();
+        let rested = (0..7).map(|_| {
+            loader.rest();
+            loader.take().unwrap().small
+        });
+        assert!(rested.collect::<Vec<_>>() == all, "a loader that rested gives the same batches");
         let other = Cut::new(&TrainOptions { seed: 6, ..options }, 4);
         let mut loader = Loader::start(split.train.clone(), other, 0, 1).unwrap();
         assert!(loader.take().unwrap().small != all[0], "another seed, other batches");

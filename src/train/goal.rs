@@ -3,7 +3,7 @@
 use super::{NEW, TrainOptions};
 use crate::{
     model::library::About,
-    net::{NetworkConfig, residual::ResidualConfig, unet::UnetConfig},
+    net::{NetworkConfig, colouriser, residual::ResidualConfig, unet::UnetConfig},
 };
 
 /// What is to be learnt.
@@ -59,7 +59,8 @@ impl Goal {
     pub const fn fits(self, model: &About) -> bool {
         match self {
             Self::Upscale => model.scale > 1 && !model.takes_mask,
-            Self::Clean | Self::Colour => model.scale == 1 && !model.takes_mask,
+            Self::Clean => model.scale == 1 && !model.takes_mask && !model.gives_colours,
+            Self::Colour => model.gives_colours,
             Self::Mend => model.takes_mask,
         }
     }
@@ -70,10 +71,11 @@ impl Goal {
         let unet = UnetConfig { scale: 1, mask: true, ..UnetConfig::small() };
         let network = match self {
             Self::Upscale => NetworkConfig::Residual(ResidualConfig::starter()),
-            Self::Clean | Self::Colour => NetworkConfig::Residual(ResidualConfig::restorer()),
+            Self::Clean => NetworkConfig::Residual(ResidualConfig::restorer()),
             Self::Mend => NetworkConfig::Unet(unet),
+            Self::Colour => NetworkConfig::Layered(colouriser::config()),
         };
-        TrainOptions {
+        let usual = TrainOptions {
             base: base.unwrap_or(NEW).to_owned(),
             network: base.is_none().then_some(network),
             degradation: self.degradations()[0].0.to_owned(),
@@ -83,6 +85,18 @@ impl Goal {
             validation_share: 0.15,
             test_share: 0.15,
             ..TrainOptions::default()
+        };
+        match self {
+            // As the model that ships learnt it: colours follow from most of a photo, seen small.
+            Self::Colour => TrainOptions {
+                batch: 8,
+                crop: 160,
+                longest: 288,
+                backbone_rate: 0.1,
+                colour_weight: 8.0,
+                ..usual
+            },
+            _ => usual,
         }
     }
 }
@@ -117,6 +131,13 @@ mod tests {
         }
         let options = Goal::Clean.options(Some("clean"));
         assert!(options.base == "clean" && options.network.is_none());
+        let about = |name| About::of(&crate::model::Model::find(name).unwrap());
+        for (name, goal) in
+            [("starter", Goal::Upscale), ("clean", Goal::Clean), ("colour", Goal::Colour)]
+        {
+            let fits = Goal::ALL.into_iter().filter(|goal| goal.fits(&about(name)));
+            assert_eq!(fits.collect::<Vec<_>>(), [goal], "{name}");
+        }
     }
 
     #[test]

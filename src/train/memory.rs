@@ -56,7 +56,7 @@ impl Trainer {
         options.batch /= 2;
         let cut = Cut::new(&self.options, self.base.scale());
         let first = self.step * self.options.accumulate as u64;
-        self.loader = Loader::start(self.split.train.clone(), cut, first, super::loader_threads())?;
+        self.loader = Loader::start(self.source.clone(), cut, first, super::loader_threads())?;
         Ok(())
     }
 }

@@ -7,6 +7,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -20,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use self::{
     adam::{Adam, Gradients},
     checkpoint::{Progress, Saved},
-    data::{Batch, Cut, Loader, Photo, Split, hidden},
+    data::{Batch, Cut, Loader, Photo, Source, Split, hidden},
     learner::{Good, Learner},
     loss::Objective,
     verdict::{Measure, Pair, Piece, Verdict, mean_figures, merit, pairs},
@@ -49,6 +50,7 @@ pub mod cost;
 pub mod data;
 pub mod degrade;
 pub mod doctor;
+mod fork;
 pub mod goal;
 mod learner;
 pub mod loss;
@@ -59,6 +61,7 @@ pub mod run;
 pub mod sample;
 pub mod schedule;
 pub mod search;
+pub mod tune;
 pub mod verdict;
 pub mod warp;
 mod words;
@@ -185,8 +188,12 @@ pub struct Trainer {
     roll_backs: u32,
     /// Losses in a row that were far too high.
     alarms: u32,
+    /// Weights of the base, if what is learnt is held near them.
+    anchors: Option<Vec<Tensor<1>>>,
     split: Split,
-    validation: Vec<Pair>,
+    validation: Arc<[Pair]>,
+    /// Photos that are learnt from.
+    source: Source,
     loader: Loader,
     waited: Duration,
     worked: Duration,
@@ -211,16 +218,8 @@ impl Trainer {
             0 => base,
             more => base.deepened(more, options.seed)?,
         };
-        let device = chosen.burn().clone().autodiff();
-        let mut generator = base.trainable(&device)?;
-        if let Some(encoder) = &options.encoder {
-            generator = encoder::fill(generator, base.config(), encoder, &device)?;
-        }
-        let discriminator = discriminator_of(&options, base.scale())?;
-        // Drawn after the base, which a seed decides too.
-        device.seed(options.seed);
-        let discriminator = discriminator.map(|config| Learner::new(config.init(&device)));
-        Self::assemble(photos, base, options, chosen, (Learner::new(generator), discriminator), 0)
+        let learners = fork::learners(&base, &options, &chosen)?;
+        Self::assemble(photos, base, options, chosen, learners, 0)
     }
 
     /// The base that options name, as far as they say it all.
@@ -356,11 +355,13 @@ impl Trainer {
         let validation = pairs(&split.validation, &recipe, scale, options.seed, VALIDATION)?;
         let first = step * options.accumulate as u64;
         let cut = Cut::new(&options, scale);
-        let loader = Loader::start(split.train.clone(), cut, first, loader_threads())?;
+        let source = Source::from(split.train.clone());
+        let loader = Loader::start(source.clone(), cut, first, loader_threads())?;
         let perceptual = comparison.perceptual.as_ref();
         let begin = Instant::now();
         let base_figures = mean_figures(&base, &validation, &chosen, perceptual)?;
         let base_time = begin.elapsed();
+        let anchors = fork::anchors(&base, &options, &device)?;
         let config = base.config().clone();
         let memory = (chosen.burn() == &Device::flex()).then(KeptMemory::new);
         let good = Good {
@@ -389,8 +390,10 @@ impl Trainer {
             good,
             roll_backs: 0,
             alarms: 0,
+            anchors,
             split,
-            validation,
+            validation: validation.into(),
+            source,
             loader,
             waited: Duration::ZERO,
             worked: Duration::ZERO,
@@ -475,12 +478,17 @@ impl Trainer {
     /// # Errors
     /// [`Error::Setting`] if the run diverges again and again, or those of reading photos.
     pub fn step(&mut self) -> Result<StepReport> {
+        self.step_on(&mut |trainer| trainer.loader.take())
+    }
+
+    /// The same, on batches of another source.
+    fn step_on(&mut self, next: &mut impl FnMut(&mut Self) -> Result<Batch>) -> Result<StepReport> {
         let options = &self.options;
         let (warm_up, peak) = (options.warm_up, options.rate * self.rate_scale);
         let rate = options.schedule.rate(self.step, options.steps, peak, warm_up);
         let rate_scale = self.rate_scale;
         let (loss, learnt) = loop {
-            match self.update(rate, DIVERGED * self.mean_loss) {
+            match self.update_on(rate, DIVERGED * self.mean_loss, next) {
                 Err(Error::Memory { .. }) => self.halve_batches()?,
                 done => break done?,
             }
@@ -501,13 +509,22 @@ impl Trainer {
     /// Learns from the next batches and gives their mean loss. Nothing is learnt if that is not a
     /// number, or above `limit` (where 0 is none); then the second answer is false.
     fn update(&mut self, rate: f64, limit: f64) -> Result<(f64, bool)> {
+        self.update_on(rate, limit, &mut |trainer| trainer.loader.take())
+    }
+
+    fn update_on(
+        &mut self,
+        rate: f64,
+        limit: f64,
+        next: &mut impl FnMut(&mut Self) -> Result<Batch>,
+    ) -> Result<(f64, bool)> {
         self.freeze();
         let count = self.options.accumulate;
         let (mut value, mut gradients) = (0.0_f64, None::<[Option<Gradients>; 2]>);
         for _ in 0..count {
             let begin = Instant::now();
             // Those of a step that fails belong to it too: all are taken.
-            let batch = self.loader.take()?;
+            let batch = next(self)?;
             let ready = Instant::now();
             self.waited += ready - begin;
             if value.is_finite() {
@@ -586,7 +603,11 @@ impl Trainer {
             };
             let rates = self.parts.iter().map(|of| rate * part(of));
             let Learner { network, state } = &mut self.generator;
-            *network = adam.update(network.clone(), gradients.divided_by(count), state, rates);
+            let mut gradients = gradients.divided_by(count);
+            if let Some(anchors) = &self.anchors {
+                gradients = gradients.anchored(options.anchor, slots::values(network), anchors);
+            }
+            *network = adam.update(network.clone(), gradients, state, rates);
         }
         if let (Some(Learner { network, state }), Some(gradients)) =
             (&mut self.discriminator, discriminator)

@@ -95,6 +95,11 @@ pub struct TrainOptions {
     /// Weight of the grid that an enlarged result shows with the pixels of its input
     #[arg(long, default_value_t = 0.0, help_heading = "Losses")]
     pub grid: f64,
+    /// Weight of half the squared distance between the weights and the base's, which holds what is
+    /// learnt near it (X. Li et al., "Explicit inductive bias for transfer learning with
+    /// convolutional networks", ICML 2018)
+    #[arg(long, default_value_t = 0.0, help_heading = "Losses")]
+    pub anchor: f64,
     /// Weight of the discriminator's opinion; 0.001 in SRGAN. With --features the verdict goes by
     /// them, else by PSNR, which such a run gives up
     #[arg(long, default_value_t = 0.0, help_heading = "Losses")]
@@ -118,6 +123,10 @@ pub struct TrainOptions {
     /// a TOML file
     #[arg(long, value_name = "NAME|FILE", default_value = "bicubic", help_heading = "Photos")]
     pub degradation: String,
+    /// How strongly photos that are learnt from are made worse: 1 as the degradation says, 0.5 half as
+    /// strongly. Held-out ones are always made worse as it says
+    #[arg(long, default_value_t = 1.0, help_heading = "Photos")]
+    pub strength: f32,
     /// Longest side in pixels of a photo; longer ones are made smaller first. For networks that
     /// look at a whole photo at once
     #[arg(long, default_value_t = u32::MAX, hide_default_value = true, help_heading = "Photos")]
@@ -184,7 +193,7 @@ impl TrainOptions {
             && (0.0..=1.0).contains(&self.backbone_rate)
             && [self.pixel_weight, self.mask_weight, self.total_variation]
                 .into_iter()
-                .chain([self.grid, self.adversarial, self.colour_weight])
+                .chain([self.grid, self.adversarial, self.colour_weight, self.anchor])
                 .chain(layers.map(|layer| layer.weight))
                 .all(weight)
             && (1..=512).contains(&self.discriminator_channels)
@@ -192,6 +201,7 @@ impl TrainOptions {
             && self.clip > 0.0
             && self.clip.is_finite()
             && (0.0..=1.0).contains(&self.warp)
+            && (0.0..=4.0).contains(&self.strength)
             && self.validate_every > 0
             && share(self.validation_share)
             && share(self.test_share);
@@ -207,6 +217,13 @@ impl TrainOptions {
         }
         if self.pixel_weight == 0.0 && !compares && self.adversarial == 0.0 {
             return Err(Error::Setting("all losses have the weight 0".to_owned()));
+        }
+        if self.anchor > 0.0 && self.encoder.is_some() {
+            return Err(Error::Setting(
+                "--anchor holds the weights of the base, which --encoder replaces: leave one of \
+                 them out"
+                    .to_owned(),
+            ));
         }
         if self.degradation_recipe.is_none() {
             self.degradation_recipe = Some(Recipe::find(&self.degradation)?);
@@ -386,6 +403,8 @@ mod tests {
         refused(|options| options.progressive = vec!["4@0.5".parse().unwrap()], "range");
         refused(|options| options.texture = vec!["conv1_1=1".parse().unwrap()], "--features");
         refused(|options| options.pixel_weight = 0.0, "weight 0");
+        refused(|options| options.strength = -0.1, "range");
+        refused(|options| (options.anchor, options.encoder) = (1.0, Some("a".into())), "--encoder");
         for text in ["16", "@", "16@2", "a@0.5"] {
             assert!(text.parse::<CropStage>().is_err(), "{text}");
         }

@@ -59,6 +59,9 @@ pub struct Summary {
     pub steps: u64,
     /// Weights that are kept, oldest first.
     pub checkpoints: Vec<Checkpoint>,
+    /// Of its folder; only where runs are listed.
+    #[serde(skip)]
+    pub bytes: u64,
     /// The step of the best ones.
     pub best: Option<u64>,
     /// Mean PSNR of the base over the validation photos, in dB.
@@ -89,7 +92,7 @@ impl Summary {
     /// Weights of a look.
     #[must_use]
     pub fn weights(&self, step: u64) -> PathBuf {
-        self.folder.join(WEIGHTS).join(format!("{step:07}.safetensors"))
+        self.folder.join(WEIGHTS).join(format!("{}-{step:07}.safetensors", self.name))
     }
 
     fn read(folder: &Path) -> Result<Self> {
@@ -110,17 +113,47 @@ pub fn default_folder() -> Option<PathBuf> {
     Some(dirs.data_dir().join("runs"))
 }
 
-/// The runs in a folder that are not over, the last one that was worked on first.
+/// The runs in a folder, the last one that was worked on first.
 #[must_use]
-pub fn unfinished(folder: &Path) -> Vec<Summary> {
+pub fn list(folder: &Path) -> Vec<Summary> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let summaries = entries.filter_map(|entry| Summary::read(&entry.path()).ok());
-    let mut open: Vec<Summary> = summaries.filter(|summary| summary.verdict.is_none()).collect();
+    let mut runs: Vec<Summary> =
+        summaries.map(|summary| Summary { bytes: bytes_in(&summary.folder), ..summary }).collect();
     let touched = |summary: &Summary| {
         std::fs::metadata(summary.folder.join(SUMMARY)).and_then(|about| about.modified()).ok()
     };
-    open.sort_by_key(|summary| std::cmp::Reverse(touched(summary)));
-    open
+    runs.sort_by_key(|summary| std::cmp::Reverse(touched(summary)));
+    runs
+}
+
+/// Of all files in a folder and in those in it.
+fn bytes_in(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let bytes = entries.filter_map(|entry| {
+        // Of a link, not of what it leads to.
+        let about = entry.metadata().ok()?;
+        Some(if about.is_dir() { bytes_in(&entry.path()) } else { about.len() })
+    });
+    bytes.sum()
+}
+
+/// Removes a run with all that it holds.
+///
+/// # Errors
+/// [`Error::Model`] for a folder that is no run, or [`Error::Write`].
+pub fn delete(folder: &Path) -> Result<()> {
+    Summary::read(folder)?;
+    // What tells that it is a run goes last: what could not be removed is still listed.
+    let entries = std::fs::read_dir(folder).map_err(|error| Error::read(folder, error))?;
+    for entry in entries.flatten().filter(|entry| entry.file_name() != SUMMARY) {
+        let path = entry.path();
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let gone =
+            if is_folder { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+        gone.map_err(|error| Error::write(&path, error))?;
+    }
+    std::fs::remove_dir_all(folder).map_err(|error| Error::write(folder, error))
 }
 
 /// Loss and rate of a step.
@@ -167,6 +200,7 @@ impl Run {
             step: 0,
             steps: trainer.options().steps,
             checkpoints: Vec::new(),
+            bytes: 0,
             best: None,
             base_psnr: trainer.base_psnr(),
             verdict: None,

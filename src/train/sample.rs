@@ -74,6 +74,7 @@ pub fn preview(photo: &Path, options: &TrainOptions) -> Result<Preview> {
         Some(recipe) => recipe.clone(),
         None => Recipe::find(&options.degradation)?,
     };
+    let recipe = recipe.scaled(options.strength);
     let scale = Trainer::base_of(options)?.scale();
     let photo = Photo::new(photo.to_owned(), 0);
     let made = pairs(&[photo], &recipe, scale, options.seed, Piece::Detailed(SIDE))?;

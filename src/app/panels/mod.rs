@@ -52,7 +52,7 @@ pub(super) fn show(app: &mut App, ui: &mut Ui) {
         drop_hint_ui(app, ui);
     });
     keys_ui(app, ui);
-    train::close_ui(app, ui);
+    train::dialogs_ui(app, ui);
 }
 
 /// The panel beside the canvas.

@@ -19,7 +19,8 @@ use super::{
         repair::{FILLS, RADII, Tool},
         theme,
     },
-    steps, strength,
+    steps,
+    strength::{self, percent},
     upscale::{busy_ui, many_ui, models_ui, photo_ui, result_ui, tall_ui},
 };
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Adopted;
 use egui::{ColorImage, Context, TextureHandle, TextureOptions};
 use image::RgbImage;
 
@@ -10,7 +11,6 @@ use crate::{
         JobHandle,
         training::{Control, Course, Look, Pace},
     },
-    settings::Settings,
     train::{
         Best, Point, in_words,
         run::{Loss, Summary},
@@ -43,10 +43,8 @@ pub(in crate::app) struct Watched {
     pub(in crate::app) against_base: bool,
     /// Where the split line is, 0 to 1.
     pub(in crate::app) split: f32,
-    /// The new model is being put into the list; the settings before that.
-    pub(super) taking: Option<Settings>,
-    /// The settings before the new model was taken, and its name in the list.
-    pub(in crate::app) taken: Option<(Settings, String)>,
+    /// What of it is in the list of models.
+    pub(in crate::app) adopted: Adopted,
 }
 
 impl Watched {
@@ -71,8 +69,7 @@ impl Watched {
             shown: None,
             against_base: true,
             split: 0.5,
-            taking: None,
-            taken: None,
+            adopted: Adopted::default(),
         }
     }
 
@@ -104,6 +101,7 @@ impl Watched {
         self.device = course.device;
         self.history = course.history;
         self.best = course.best;
+        self.shown = course.summary.verdict.as_ref().and(course.summary.best);
         self.losses = course.losses;
         self.summary = Some(course.summary);
     }

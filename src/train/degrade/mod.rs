@@ -21,6 +21,7 @@ use crate::{
 
 mod canvas;
 mod damage;
+mod strength;
 mod watermark;
 
 /// Smallest and largest value that a step may draw, both included.

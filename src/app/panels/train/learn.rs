@@ -14,7 +14,7 @@ use super::{
     },
     bar_ui, compare, note_ui,
     plot::Plot,
-    tall_ui, time_left,
+    tall_ui, time_left, tune,
 };
 use crate::train::{NEW, loss::Pixels, schedule::Schedule};
 
@@ -27,6 +27,28 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
     let goal = app.training.goal;
     theme::section(ui, "2  WHAT TO LEARN");
     ui.label(RichText::new(goal.name()).strong());
+    // What is looked for is for the settings as they are.
+    let idle = !app.training.finding.is_going_on();
+    ui.add_enabled_ui(idle, |ui| learn_ui(app, ui));
+    note_ui(ui, "It learns the way back from photos that are made worse like this.");
+    ui.add_space(6.0);
+    ui.add_enabled_ui(idle, |ui| length_ui(app, ui));
+    ui.add_space(6.0);
+    let ready = app.training.cost.is_some() || app.training.own_steps;
+    if tall_ui(ui, ready && idle, theme::primary("Start training")).clicked() {
+        app.begin_run();
+        return;
+    }
+    ui.add_space(10.0);
+    tune::ui(app, ui);
+    ui.add_space(6.0);
+    ui.add_enabled_ui(idle, |ui| {
+        CollapsingHeader::new("For experts").show(ui, |ui| experts_ui(app, ui));
+    });
+}
+
+fn learn_ui(app: &mut App, ui: &mut Ui) {
+    let goal = app.training.goal;
     Grid::new("learn").num_columns(2).spacing([12.0, 8.0]).show(ui, |ui| {
         let label = ui.label("Base");
         if app.training.options.base == NEW {
@@ -56,17 +78,6 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
             .labelled_by(label.id);
         ui.end_row();
     });
-    note_ui(ui, "It learns the way back from photos that are made worse like this.");
-    ui.add_space(6.0);
-    length_ui(app, ui);
-    ui.add_space(6.0);
-    let ready = app.training.cost.is_some() || app.training.own_steps;
-    if tall_ui(ui, ready, theme::primary("Start training")).clicked() {
-        app.begin_run();
-        return;
-    }
-    ui.add_space(6.0);
-    CollapsingHeader::new("For experts").show(ui, |ui| experts_ui(app, ui));
 }
 
 fn length_ui(app: &mut App, ui: &mut Ui) {
@@ -181,6 +192,16 @@ fn experts_ui(app: &mut App, ui: &mut Ui) {
             DragValue::new(&mut options.warp).range(0.0..=1.0).speed(0.01),
         );
         row(
+            "Strength",
+            "How strongly photos that are learnt from are made worse; held-out ones always by 1",
+            DragValue::new(&mut options.strength).range(0.0..=4.0).speed(0.01),
+        );
+        row(
+            "Anchor",
+            "Weight of the distance to the base's weights, which holds what is learnt near it",
+            DragValue::new(&mut options.anchor).range(0.0..=100.0).speed(0.001).max_decimals(5),
+        );
+        row(
             "Variation",
             "Weight of the total variation of the result",
             DragValue::new(&mut options.total_variation)
@@ -254,27 +275,18 @@ fn choice_ui<T: Copy + PartialEq + Debug>(ui: &mut Ui, name: &str, chosen: &mut 
 
 pub(super) fn canvas_ui(app: &mut App, ui: &mut Ui) {
     let room = ui.available_size();
+    if tune::has_table(app) {
+        ui.horizontal_top(|ui| {
+            let beside = Vec2::new(room.x * 0.42, room.y);
+            ui.allocate_ui(beside, |ui| preview_ui(app, ui, beside));
+            ui.add_space(14.0);
+            ui.vertical(|ui| tune::table_ui(app, ui));
+        });
+        return;
+    }
     let searched = app.training.search.is_some();
-    let height = if searched { room.y * 0.6 } else { room.y };
-    ui.allocate_ui(Vec2::new(room.x, height - 40.0), |ui| match &app.training.preview {
-        Some([original, worse]) => {
-            ui.label(RichText::new("A piece of your photos, and what it is made into").strong());
-            ui.add_space(4.0);
-            let id = egui::Id::unique("split of the preview");
-            let mut split = ui.data(|data| data.get_temp(id).unwrap_or(0.5));
-            let room = Vec2::new(room.x, height - 80.0);
-            compare::ui(
-                ui,
-                [(worse, "What it gets"), (original, "What it is to give")],
-                &mut split,
-                room,
-            );
-            ui.data_mut(|data| data.insert_temp(id, split));
-        }
-        None => {
-            ui.centered_and_justified(|ui| ui.spinner());
-        }
-    });
+    let above = Vec2::new(room.x, if searched { room.y * 0.6 } else { room.y });
+    ui.allocate_ui(above - Vec2::new(0.0, 40.0), |ui| preview_ui(app, ui, above));
     if let Some(search) = &app.training.search {
         let marks =
             [(search.steepest, "steepest"), (search.tenth_of_lowest, "a tenth of the lowest")];
@@ -289,4 +301,22 @@ pub(super) fn canvas_ui(app: &mut App, ui: &mut Ui) {
         }
         .ui(ui, Vec2::new(room.x, room.y * 0.38));
     }
+}
+
+/// What becomes of a photo.
+fn preview_ui(app: &App, ui: &mut Ui, room: Vec2) {
+    let Some([original, worse]) = &app.training.preview else {
+        ui.centered_and_justified(|ui| ui.spinner());
+        return;
+    };
+    ui.vertical(|ui| {
+        ui.label(RichText::new("A piece of your photos, and what it is made into").strong());
+        ui.add_space(4.0);
+        let id = egui::Id::unique("split of the preview");
+        let mut split = ui.data(|data| data.get_temp(id).unwrap_or(0.5));
+        let room = Vec2::new(room.x, room.y - 80.0);
+        let sides = [(worse, "What it gets"), (original, "What it is to give")];
+        compare::ui(ui, sides, &mut split, room);
+        ui.data_mut(|data| data.insert_temp(id, split));
+    });
 }

@@ -15,6 +15,8 @@ mod compare;
 mod learn;
 mod photos;
 mod plot;
+mod runs;
+mod tune;
 mod watch;
 
 /// Height of the large buttons.
@@ -57,7 +59,12 @@ fn bar_ui(ui: &mut Ui, share: f32, name: &str) {
 }
 
 fn photos_ui(app: &mut App, ui: &mut Ui) {
-    unfinished_ui(app, ui);
+    choose_ui(app, ui);
+    runs::all_ui(app, ui);
+}
+
+fn choose_ui(app: &mut App, ui: &mut Ui) {
+    runs::unfinished_ui(app, ui);
     theme::section(ui, "1  CHOOSE PHOTOS");
     ui.horizontal(|ui| {
         if ui.button("Photos…").on_hover_text("Choose files; you can also drop them here").clicked()
@@ -146,28 +153,9 @@ const fn help(goal: Goal) -> &'static str {
     }
 }
 
-/// A run of before, which comes first.
-fn unfinished_ui(app: &mut App, ui: &mut Ui) {
-    if app.training.run.is_some() {
-        return;
-    }
-    let Some(run) = app.training.unfinished.first().cloned() else { return };
-    theme::section(ui, "A RUN WAITS");
-    ui.label(RichText::new(&run.name).strong());
-    note_ui(ui, format!("{} of {} steps are done, and all of it is kept.", run.step, run.steps));
-    let resume = tall_ui(ui, true, theme::primary("Resume"));
-    // Enter is enough.
-    if ui.ctx().memory(|memory| memory.focused()).is_none() {
-        resume.request_focus();
-    }
-    if resume.clicked() {
-        app.resume_run(&run);
-    }
-    ui.add_space(14.0);
-}
-
-/// Asks whether the window may close.
-pub(super) fn close_ui(app: &mut App, ui: &Ui) {
+/// Asks whether the window may close, and whether a run may be deleted.
+pub(super) fn dialogs_ui(app: &mut App, ui: &Ui) {
+    runs::delete_ui(app, ui);
     if !app.training.asks_to_close {
         return;
     }

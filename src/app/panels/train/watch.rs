@@ -11,7 +11,11 @@ use super::{
     plot::{Plot, smoothed},
     tall_ui, time_left,
 };
-use crate::{error::capitalised, train::run::Summary, train::verdict::Verdict};
+use crate::{
+    error::capitalised,
+    metric::Figures,
+    train::{run::Summary, verdict::Verdict},
+};
 
 pub(super) fn ui(app: &mut App, ui: &mut Ui) {
     let Some(run) = &app.training.run else { return };
@@ -95,14 +99,9 @@ fn verdict_ui(app: &mut App, ui: &mut Ui, summary: &Summary, verdict: &Verdict) 
     theme::section(ui, "VERDICT");
     ui.label(RichText::new(capitalised(&verdict.sentence)).size(15.0).strong());
     ui.add_space(6.0);
-    let taken = app.training.run.as_ref().and_then(|run| run.taken.as_ref());
-    match taken.map(|(_, name)| name.clone()) {
-        Some(name) => {
-            note_ui(ui, format!("{name} is in the list of models."));
-            if tall_ui(ui, true, Button::new("Take it back")).clicked() {
-                app.take_model_back();
-            }
-        }
+    match app.training.run.as_ref().and_then(|run| run.adopted.name()) {
+        // See below.
+        Some(_) => {}
         None if summary.model().is_file() => {
             let help = "Puts it into the list of models, and uses it on the open photo";
             let button = match verdict.is_better {
@@ -110,7 +109,7 @@ fn verdict_ui(app: &mut App, ui: &mut Ui, summary: &Summary, verdict: &Verdict) 
                 false => Button::new("Use it anyway"),
             };
             if tall_ui(ui, app.importing.is_none(), button).on_hover_text(help).clicked() {
-                app.use_model();
+                app.use_weights(summary.model());
             }
         }
         None => note_ui(ui, "The base stays as it is."),
@@ -125,8 +124,19 @@ fn verdict_ui(app: &mut App, ui: &mut Ui, summary: &Summary, verdict: &Verdict) 
     });
 }
 
+/// What of the run is in the list of models.
+fn taken_ui(app: &mut App, ui: &mut Ui) {
+    let name = app.training.run.as_ref().and_then(|run| run.adopted.name());
+    let Some(name) = name.map(str::to_owned) else { return };
+    note_ui(ui, format!("{name} is in the list of models, and used."));
+    if tall_ui(ui, true, Button::new("Take it back")).clicked() {
+        app.take_weights_back();
+    }
+}
+
 /// Weights that are kept.
 fn checkpoints_ui(app: &mut App, ui: &mut Ui, summary: &Summary) {
+    taken_ui(app, ui);
     if summary.checkpoints.is_empty() {
         return;
     }
@@ -150,6 +160,16 @@ fn checkpoints_ui(app: &mut App, ui: &mut Ui, summary: &Summary) {
             run.shown = Some(checkpoint.step);
         }
     }
+    let shown = run.shown.or(last);
+    if let Some(step) = shown {
+        let help =
+            "Puts the chosen weights into the list of models, and uses them on the open photo";
+        let button =
+            ui.add_enabled(app.importing.is_none(), Button::new(format!("Use step {step}")));
+        if button.on_hover_text(help).clicked() {
+            app.use_weights(summary.weights(step));
+        }
+    }
     note_ui(ui, format!("in {}", summary.folder.display()));
 }
 
@@ -168,6 +188,7 @@ pub(super) fn canvas_ui(app: &mut App, ui: &mut Ui) {
         let table = if over.is_some() { 300.0_f32.min(left.x * 0.4) } else { 0.0 };
         ui.vertical(|ui| sample_ui(run, ui, Vec2::new(left.x - table - 16.0, left.y)));
         if let Some(verdict) = &over {
+            ui.add_space(14.0);
             ui.vertical(|ui| table_ui(verdict, ui));
         }
     });
@@ -211,7 +232,7 @@ fn plots_ui(run: &Watched, ui: &mut Ui, smoothing: f64, room: Vec2) {
             points: &rates,
             smooth: &[],
             log: (false, false),
-            number: |value| format!("{value:.1e}"),
+            number: |value| if value == 0.0 { "0".to_owned() } else { format!("{value:.1e}") },
             ..plot
         }
         .ui(ui, Vec2::new(width * 0.20, room.y));
@@ -255,9 +276,10 @@ fn table_ui(verdict: &Verdict, ui: &mut Ui) {
             }
             ui.end_row();
             for row in &verdict.photos {
-                ui.label(theme::quiet(&row.photo));
-                ui.label(theme::quiet(format!("{:.2} dB", row.base.score.psnr)));
-                ui.label(theme::quiet(format!("{:.2} dB", row.tuned.score.psnr)));
+                let decibels = |figures: &Figures| format!("{:.2} dB", figures.score.psnr);
+                for text in [row.photo.clone(), decibels(&row.base), decibels(&row.tuned)] {
+                    ui.label(RichText::new(text).small());
+                }
                 ui.end_row();
             }
         });
