@@ -356,7 +356,8 @@ impl App {
         let again = self.adopting.as_ref().filter(|adopting| adopting.keeps_marks());
         let replaying = self.opening.as_ref().filter(|_| again.is_some());
         let going_on = |handle: &JobHandle| !handle.is_cancelling();
-        running.or(replaying).is_some_and(going_on) || self.previews.running().any(going_on)
+        running.or(replaying).is_some_and(going_on)
+            || self.previews.running().any(going_on)
             || !self.finding.is_empty()
     }
 
