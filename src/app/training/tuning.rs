@@ -65,7 +65,7 @@ impl App {
         finding.handle = Some(handle);
     }
 
-    pub(in crate::app) fn stop_finding(&mut self) {
+    pub(in crate::app) fn stop_tuning(&mut self) {
         self.training.finding.forget();
     }
 

@@ -34,7 +34,7 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
         let doing = stage.map_or("waiting for its turn", |stage| stage.doing.as_str());
         note_ui(ui, format!("{}.", capitalised(doing)));
         if tall_ui(ui, true, Button::new("Cancel the search")).clicked() {
-            app.stop_finding();
+            app.stop_tuning();
         }
         return;
     }
