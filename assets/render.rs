@@ -1,7 +1,7 @@
 //! Renders the pictures Pixmend ships: the sample photograph and the app icon.
 //!
 //! `cargo run --release --example render-assets [FOLDER] [SAMPLES]` writes `sample.png`,
-//! `icon.png` and `icon-64.png` into FOLDER (default `assets`).
+//! `icon.png`, `icon-64.png` and `text.png` into FOLDER (default `assets`).
 //!
 //! The sample is a still life in the sun. It is path traced at four times its final size, with
 //! SAMPLES (a power of two) light paths for each large pixel, tone mapped, then shrunk in linear
@@ -17,9 +17,12 @@ use std::ops::{Add, Mul, Sub};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use image::imageops::{FilterType, resize};
+use image::imageops::{self, FilterType, resize};
 use image::{Rgb, Rgb32FImage, RgbImage, Rgba, Rgba32FImage, RgbaImage};
+use pixmend::{device::Chosen, model::Model, restore::evaluate::upscale_rgb};
 use rayon::prelude::*;
+
+mod page;
 
 const SIZE: (u32, u32) = (480, 320);
 const ICON_SIZE: u32 = 512;
@@ -790,5 +793,26 @@ fn main() -> Result<(), Box<dyn Error>> {
     let icon = drawn_icon();
     icon_of_size(&icon, ICON_SIZE).save(folder.join("icon.png"))?;
     icon_of_size(&icon, 64).save(folder.join("icon-64.png"))?;
+    enlarged_text()?.save(folder.join("text.png"))?;
     Ok(())
+}
+
+/// Small letters as they are given, by bicubic interpolation, by the starter, and as they should be.
+fn enlarged_text() -> Result<RgbImage, Box<dyn Error>> {
+    let (large, small) = (page::large(), page::small());
+    let (width, height) = large.dimensions();
+    let starter =
+        upscale_rgb(&small, page::TIMES.into(), &Model::find("starter")?, &Chosen::cpu())?;
+    let by = |filter| resize(&small, width, height, filter);
+    // A part of the page: both inks, and half of the letters.
+    let (left, top) = (0, height / 2 - 2 * page::cell(0).height);
+    let part = (width / 2, 4 * page::cell(0).height);
+    let mut sheet = RgbImage::new(2 * part.0, 2 * part.1);
+    let panes = [by(FilterType::Nearest), by(FilterType::CatmullRom), starter, large];
+    for (index, pane) in (0_u32..).zip(&panes) {
+        let part = imageops::crop_imm(pane, left, top, part.0, part.1).to_image();
+        let (x, y) = (index % 2 * part.width(), index / 2 * part.height());
+        imageops::replace(&mut sheet, &part, x.into(), y.into());
+    }
+    Ok(sheet)
 }

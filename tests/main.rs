@@ -10,6 +10,7 @@ mod files;
 mod formats;
 mod importing;
 mod layering;
+mod legible;
 mod metadata;
 mod models;
 mod queue;
