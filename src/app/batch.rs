@@ -120,6 +120,15 @@ impl Batch {
         }
     }
 
+    /// Moves a job to another place; here at once, and in the queue before its next tile.
+    pub fn shift(&mut self, id: u64, to: usize) {
+        if let Some(from) = self.items.iter().position(|item| item.id == id) {
+            let item = self.items.remove(from);
+            self.items.insert(to.min(self.items.len()), item);
+        }
+        self.order(Order::Shift(id, to));
+    }
+
     /// How many jobs have begun to wait and are not in work.
     pub fn waiting(&self) -> usize {
         self.items.iter().filter(|item| item.state == State::Waiting).count()

@@ -42,15 +42,43 @@ mod freedesktop {
     const SERVICE: &str = "org.freedesktop.Notifications";
     const PATH: &str = "/org/freedesktop/Notifications";
 
-    pub(super) async fn notify(title: &str, text: &str) -> zbus::Result<()> {
-        let bus = Connection::session().await?;
-        // The application, nothing replaced, its icon, no buttons, its desktop file, and as long as
-        // the desktop shows such things.
+    /// The application, what it replaces, its icon, title and text, buttons, hints, and how long it
+    /// stays in milliseconds.
+    type Request<'a> = (
+        &'static str,
+        u32,
+        &'static str,
+        &'a str,
+        &'a str,
+        Vec<&'static str>,
+        HashMap<&'static str, Value<'static>>,
+        i32,
+    );
+
+    /// Replaces nothing, has no buttons, and stays as long as such things do on this desktop.
+    fn request<'a>(title: &'a str, text: &'a str) -> Request<'a> {
         let id = "io.github.pixmend.Pixmend";
         let hints = HashMap::from([("desktop-entry", Value::from(id))]);
-        let buttons: [&str; 0] = [];
-        let body = ("Pixmend", 0_u32, id, title, text, buttons, hints, -1_i32);
-        bus.call_method(Some(SERVICE), PATH, Some(SERVICE), "Notify", &body).await?;
+        ("Pixmend", 0, id, title, text, Vec::new(), hints, -1)
+    }
+
+    pub(super) async fn notify(title: &str, text: &str) -> zbus::Result<()> {
+        let bus = Connection::session().await?;
+        let request = request(title, text);
+        bus.call_method(Some(SERVICE), PATH, Some(SERVICE), "Notify", &request).await?;
         Ok(())
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use zbus::zvariant::DynamicType as _;
+
+        use super::*;
+
+        #[test]
+        fn a_request_has_the_types_of_the_specification() {
+            let signature = request("The queue is finished", "3 done").signature().to_string();
+            assert_eq!(signature, "(susssasa{sv}i)");
+        }
     }
 }

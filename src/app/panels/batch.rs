@@ -62,12 +62,13 @@ pub(super) fn list_ui(app: &mut App, ui: &mut Ui) {
         for place in rows {
             let width = ui.available_width();
             let item = &items[place];
-            let sense = if item.state == State::Waiting { Sense::drag() } else { Sense::hover() };
-            let (rect, response) = ui.allocate_exact_size(Vec2::new(width, ROW), sense);
-            drag_ui(ui, &response, (item.id, place), &mut wish);
+            let (rect, _) = ui.allocate_exact_size(Vec2::new(width, ROW), Sense::hover());
             if place % 2 == 1 {
                 ui.painter().rect_filled(rect, CornerRadius::ZERO, ui.visuals().faint_bg_color);
             }
+            let sense = if item.state == State::Waiting { Sense::drag() } else { Sense::hover() };
+            let response = ui.interact(rect, ui.scope_id().with(("row", item.id)), sense);
+            drag_ui(ui, &response, (item.id, place), &mut wish);
             let inner = rect.shrink2(Vec2::new(14.0, 6.0));
             let builder = UiBuilder::new().max_rect(inner).id_salt(items[place].id);
             let mut row = ui.new_child(builder);
@@ -77,6 +78,7 @@ pub(super) fn list_ui(app: &mut App, ui: &mut Ui) {
         }
     });
     match wish {
+        Some(Wish::Order(Order::Shift(id, to))) => app.batch.shift(id, to),
         Some(Wish::Order(order)) => app.batch.order(order),
         Some(Wish::Open(path)) => {
             app.batch.shown = false;
