@@ -69,12 +69,12 @@ fn marks_are_found_shown_and_taken_back_as_one() {
     begin_repair(&mut harness);
     click(&mut harness, "Find marks");
     wait_for(&mut harness, "Found ");
-    assert!(shows(&harness, "1 scratch"), "the toast says what");
+    assert!(shows(&harness, "scratch"), "the toast says what");
     assert!(!shows(&harness, "filled by"), "nothing is filled unasked");
     step_until(&mut harness, "the proposal is kept", |_| mask(&sidecar).is_some());
     let found = mask(&sidecar).unwrap();
     let on = (30..290).filter(|x| found.get_pixel(*x, 100 + x / 6).0[0] > 0).count();
-    assert!(on > 200 && count(&found) < 4 * 300, "{on} of 260, {} in all", count(&found));
+    assert!(on > 200 && count(&found) < 6 * 300, "{on} of 260, {} in all", count(&found));
     // It is an edit like any other.
     press(&mut harness, Modifiers::COMMAND, Key::Z);
     step_until(&mut harness, "nothing is marked", |_| !sidecar.exists());

@@ -154,7 +154,7 @@ fn tools_ui(app: &mut App, ui: &mut Ui) {
     });
     let Some(document) = &mut app.document else { return };
     ui.horizontal(|ui| {
-        ui.spacing_mut().slider_width = 52.0;
+        ui.spacing_mut().slider_width = 46.0;
         ui.spacing_mut().item_spacing.x = 5.0;
         let Brush { radius, hardness } = &mut document.repair.brush;
         let label = ui.label("Brush");
@@ -163,7 +163,8 @@ fn tools_ui(app: &mut App, ui: &mut Ui) {
             "Radius in pixels of the photo ([ and ], or drag with Alt and the right button)",
         );
         let label = ui.label("Hard");
-        ui.add(percent(hardness)).labelled_by(label.id).on_hover_text(
+        // The inner circle under the pointer shows it; a number would not fit beside the radius.
+        ui.add(percent(hardness).show_value(false)).labelled_by(label.id).on_hover_text(
             "How hard its border is; a soft one is filled less and less (Shift+[ and Shift+])",
         );
     });
