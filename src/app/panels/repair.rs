@@ -36,9 +36,9 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
         return;
     };
     // All of it should be seen at once in a window of usual height.
-    ui.spacing_mut().item_spacing.y = 5.0;
-    ui.spacing_mut().interact_size.y = 25.0;
-    ui.spacing_mut().button_padding.y = 4.0;
+    ui.spacing_mut().item_spacing.y = 3.0;
+    ui.spacing_mut().interact_size.y = 22.0;
+    ui.spacing_mut().button_padding.y = 2.5;
     photo_ui(&picture, ui);
     if steps::ui(app, ui) {
         return;

@@ -1,7 +1,7 @@
 //! Proposals for a mask: what on a photo looks as if it did not belong there.
 //!
-//! Scratches and dust are found by [`scratches`], a mark that is laid over the photo again and again
-//! by [`repeated`]. Both are classical and can be wrong: wires and twigs look like scratches, and a
+//! Scratches and dust are found by `scratches`, a mark that is laid over the photo again and again
+//! by `repeated`. Both are classical and can be wrong: wires and twigs look like scratches, and a
 //! brick wall repeats itself. So what they find is shown, and never filled unasked. A mark that is
 //! there once looks like a part of the photo to both of them.
 
