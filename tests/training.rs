@@ -658,7 +658,7 @@ fn tune_finds_a_recipe_that_train_takes() {
         options
     );
 
-    let done = tune("delta-stn", "0.1", &["--overwrite"]);
+    let done = tune("delta-stn", "0.3", &["--overwrite"]);
     assert!(done.status.success(), "{}", stderr(&done));
     assert!(stderr(&done).contains("in the same time"), "{}", stderr(&done));
     let output = folder.path().join("model.safetensors");

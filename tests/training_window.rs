@@ -285,7 +285,7 @@ fn good_settings_are_found_and_taken_into_the_form() {
     assert_eq!(recipe(&mut harness), before);
 
     // What it finds is in the form then, unless the usual settings did best.
-    set(&mut harness, "Time", 0.1);
+    set(&mut harness, "Time", 0.3);
     choose(&mut harness, "Find good settings");
     wait_for(&mut harness, "What was tried so far");
     step_until(&mut harness, "something is found", |harness| {
@@ -315,7 +315,7 @@ fn a_run_tunes_itself_on_the_panels_wish() {
     wait_for(&mut harness, "Tune one run");
     harness.get_by_label("Tune one run").click_accesskit();
     harness.step();
-    set(&mut harness, "Time", 0.1);
+    set(&mut harness, "Time", 0.3);
     choose(&mut harness, "Find good settings");
     wait_for(&mut harness, "Two runs side by side: step ");
     wait_for(&mut harness, "tunes itself");

@@ -1,5 +1,5 @@
-//! Good settings, found by trying: several short runs against each other ([`halving`]), or one run
-//! that tunes its own strengths ([`delta_stn`]).
+//! Good settings, found by trying: several short runs against each other (`halving`), or one run
+//! that tunes its own strengths (`delta_stn`).
 //!
 //! Both go by the photos that the best weights are chosen by, never by those of the verdict; both
 //! follow from the seed and from how many steps there is time for; and both say what the usual

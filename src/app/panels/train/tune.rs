@@ -111,6 +111,7 @@ fn rows_ui(ui: &mut Ui, title: &str, tried: &[Tried], base: f64, chosen: Option<
                 let is_chosen = chosen == Some(which);
                 ui.label(if is_chosen { text.strong() } else { text });
                 let (steps, gain) = match last(tried) {
+                    None if chosen.is_some() => ("–".to_owned(), "not tried".to_owned()),
                     None => ("–".to_owned(), "waits".to_owned()),
                     Some(point) => (
                         point.step.to_string(),
