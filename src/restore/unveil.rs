@@ -19,6 +19,10 @@ const NEAR: f32 = 3.0;
 /// Fewer pixels say nothing.
 const LEAST: usize = 30;
 
+/// Share of a mark that must be wholly under it: of a thin scratch next to nothing is, and what would
+/// be computed there is worse than what texture makes.
+const LEAST_DEEP: f32 = 0.4;
+
 /// More are not needed.
 const MOST: usize = 10_000;
 
@@ -62,10 +66,12 @@ pub fn unveiled(planes: &Planes, marks: &GrayImage, holes: &GrayImage) -> Option
     let is_hole = |i: usize| marks.as_raw()[i] > 0 || holes.as_raw()[i] > 0;
     let around = continued(&|i| !is_hole(i), planes);
     let outside = roughness(planes, wide, |i| !is_hole(i))?;
+    let marked = mask::count(marks);
     let fits = DEPTHS.into_iter().filter_map(|depth| {
         let compared: Vec<usize> =
             (0..depths.len()).filter(|i| (depth..=depth + NEAR).contains(&depths[*i])).collect();
-        if compared.len() < LEAST {
+        let deep = depths.iter().filter(|own| **own >= depth).count();
+        if compared.len() < LEAST || (deep as f32) < LEAST_DEEP * marked as f32 {
             return None;
         }
         let compared: Vec<usize> =
