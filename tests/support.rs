@@ -3,9 +3,11 @@
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::Once,
 };
 
 use image::{DynamicImage, ImageBuffer, Luma, LumaA, Rgb, RgbImage, Rgba};
+use pixmend::model::library;
 
 /// A picture with smooth and sharp parts, no two tiles of which are alike.
 pub fn picture(width: u32, height: u32) -> RgbImage {
@@ -162,4 +164,11 @@ pub fn read_exif(block: &[u8]) -> (String, Option<u32>, String) {
         .get_field(exif::Tag::Orientation, exif::In::PRIMARY)
         .and_then(|field| field.value.get_uint(0));
     (text(exif::Tag::Make), orientation, text(exif::Tag::ExposureTime))
+}
+
+/// Keeps added models in a folder of this run, never in that of whoever runs the tests. All windows
+/// share it: it is one for the whole program.
+pub fn own_library() {
+    static FOLDER: Once = Once::new();
+    FOLDER.call_once(|| library::keep_in(tempfile::tempdir().unwrap().keep()));
 }

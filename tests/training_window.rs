@@ -17,7 +17,7 @@ use pixmend::{
 };
 
 use crate::{
-    support::{photograph, write},
+    support::{own_library, photograph, write},
     window::{click, drop_file, press, shows, step_until, use_cpu, wait_for, window},
 };
 
@@ -38,7 +38,7 @@ fn photos(folder: &Path) -> PathBuf {
 
 /// Settings in which a tiny network enlarges, which is in the library.
 fn tiny(home: &Path, name: &str) -> PathBuf {
-    library::keep_in(tempfile::tempdir().unwrap().keep());
+    own_library();
     let network = ResidualConfig { channels: 4, blocks: 1, ..ResidualConfig::starter() };
     let model = Trainer::fresh(&NetworkConfig::Residual(network), 3).unwrap();
     let file = model.save(&home.join(format!("{name}.safetensors")), Existing::Refuse).unwrap();

@@ -10,11 +10,10 @@ use egui::{Key, Modifiers, Role};
 use egui_kittest::{Harness, kittest::Queryable as _};
 use pixmend::app::{App, Setup};
 
-use crate::support::{files, picture, write};
+use crate::support::{files, own_library, picture, write};
 
 pub fn window(photo: Option<PathBuf>, settings: Option<PathBuf>) -> Harness<'static, App> {
-    // Never the folder of whoever runs the tests.
-    pixmend::model::library::keep_in(tempfile::tempdir().unwrap().keep());
+    own_library();
     // Each window has a queue of its own, which is there again when its settings are.
     let queue = settings.as_ref().map(|path| path.with_file_name("queue"));
     Harness::builder().with_size([1180.0, 760.0]).build_eframe(move |cc| {

@@ -51,8 +51,9 @@ impl Toasts {
             ctx.request_repaint_after(std::time::Duration::from_secs_f64((next - now).max(0.05)));
         }
         let mut closed = None;
+        // Over the photo: at the right they would cover the panel's buttons.
         Area::new(Id::unique("toasts"))
-            .anchor(Align2::RIGHT_BOTTOM, Vec2::new(-16.0, -44.0))
+            .anchor(Align2::LEFT_BOTTOM, Vec2::new(16.0, -44.0))
             .order(egui::Order::Foreground)
             .show(ctx, |ui| {
                 for toast in &self.shown {

@@ -77,16 +77,28 @@ fn task_ui(app: &mut App, ui: &mut Ui) {
         }
     });
     ui.add_space(10.0);
-    egui::ScrollArea::vertical().show(ui, |ui| match app.task {
+    scrolled(ui, |ui| match app.task {
         Task::Upscale => upscale::ui(app, ui),
         Task::Repair => repair::ui(app, ui),
         Task::Train => train::ui(app, ui),
     });
 }
 
+/// What may be higher than the panel. The bar stands in the panel's margin: over the contents it would
+/// take the clicks of the buttons at their right.
+fn scrolled(ui: &mut Ui, contents: impl FnOnce(&mut Ui)) {
+    let right = theme::panel_margin().right;
+    let mut place = ui.available_rect_before_wrap();
+    place.max.x += f32::from(right);
+    let margin = egui::Margin { right, ..egui::Margin::ZERO };
+    ui.scope_builder(egui::UiBuilder::new().max_rect(place), |ui| {
+        egui::ScrollArea::vertical().content_margin(margin).show(ui, contents);
+    });
+}
+
 /// The panel beside the queue's list.
 fn queue_ui(app: &mut App, ui: &mut Ui) {
-    egui::ScrollArea::vertical().show(ui, |ui| batch::side_ui(app, ui));
+    scrolled(ui, |ui| batch::side_ui(app, ui));
 }
 
 fn toolbar_ui(app: &mut App, ui: &mut Ui) {
