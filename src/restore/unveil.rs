@@ -21,7 +21,7 @@ const LEAST: usize = 30;
 
 /// Share of a mark that must be wholly under it: of a thin scratch next to nothing is, and what would
 /// be computed there is worse than what texture makes.
-const LEAST_DEEP: f32 = 0.4;
+const LEAST_DEEP: f32 = 0.2;
 
 /// More are not needed.
 const MOST: usize = 10_000;

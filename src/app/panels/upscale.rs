@@ -182,7 +182,9 @@ pub(super) fn models_ui(
         .height(420.0)
         .truncate()
         .show_ui(ui, |ui| {
-            ui.set_max_width(width - ui.spacing().menu_margin.sum().x);
+            // The bar of a long list would take the clicks of what stands at the right.
+            let bar = ui.spacing().scroll.bar_width;
+            ui.set_max_width(width - ui.spacing().menu_margin.sum().x - bar);
             for model in models.iter().filter(|model| fits(model)) {
                 if model_ui(ui, model, chosen) {
                     asked = Asked::Remove(model.name.clone());
