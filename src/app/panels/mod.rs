@@ -1,8 +1,8 @@
 //! The parts of the window around the canvas.
 
 use egui::{
-    Align, Align2, CentralPanel, Color32, CornerRadius, Frame, Layout, Panel, RichText, Sense,
-    Stroke, StrokeKind, Ui, Vec2,
+    Align, Align2, CentralPanel, Color32, CornerRadius, Frame, Layout, Margin, Panel, RichText,
+    Sense, Stroke, StrokeKind, Ui, Vec2,
 };
 
 use super::{App, Command, Task, theme, viewer::View};
@@ -21,14 +21,14 @@ pub(super) use upscale::in_words;
 
 /// Draws everything.
 pub(super) fn show(app: &mut App, ui: &mut Ui) {
-    let bar =
-        Frame::new().fill(ui.visuals().panel_fill).inner_margin(egui::Margin::symmetric(12, 8));
+    let bar = Frame::new().fill(ui.visuals().panel_fill).inner_margin(Margin::symmetric(12, 8));
     Panel::top("toolbar").frame(bar).show(ui, |ui| toolbar_ui(app, ui));
-    let bar =
-        Frame::new().fill(ui.visuals().panel_fill).inner_margin(egui::Margin::symmetric(14, 4));
+    let bar = Frame::new().fill(ui.visuals().panel_fill).inner_margin(Margin::symmetric(14, 4));
     Panel::bottom("status").frame(bar).show(ui, |ui| status_ui(app, ui));
     if app.document.is_some() || app.batch.shown || app.trains() {
-        let side = Frame::new().fill(ui.visuals().panel_fill).inner_margin(theme::panel_margin());
+        // Its contents keep the margin at the right, in which their scroll bar stands.
+        let margin = Margin { right: 0, ..theme::panel_margin() };
+        let side = Frame::new().fill(ui.visuals().panel_fill).inner_margin(margin);
         Panel::right("task")
             .resizable(false)
             .exact_size(theme::PANEL_WIDTH)
@@ -84,16 +84,11 @@ fn task_ui(app: &mut App, ui: &mut Ui) {
     });
 }
 
-/// What may be higher than the panel. The bar stands in the panel's margin: over the contents it would
-/// take the clicks of the buttons at their right.
+/// What may be higher than the panel. The bar stands in the margin at the right: over the contents it
+/// would take the clicks of the buttons there.
 fn scrolled(ui: &mut Ui, contents: impl FnOnce(&mut Ui)) {
-    let right = theme::panel_margin().right;
-    let mut place = ui.available_rect_before_wrap();
-    place.max.x += f32::from(right);
-    let margin = egui::Margin { right, ..egui::Margin::ZERO };
-    ui.scope_builder(egui::UiBuilder::new().max_rect(place), |ui| {
-        egui::ScrollArea::vertical().content_margin(margin).show(ui, contents);
-    });
+    let margin = Margin { right: theme::panel_margin().right, ..Margin::ZERO };
+    egui::ScrollArea::vertical().content_margin(margin).show(ui, contents);
 }
 
 /// The panel beside the queue's list.
@@ -298,7 +293,7 @@ fn keys_ui(app: &mut App, ui: &Ui) {
         .open(&mut open)
         .collapsible(false)
         .resizable(false)
-        .frame(Frame::window(&ui.ctx().global_style()).inner_margin(egui::Margin::same(18)))
+        .frame(Frame::window(&ui.ctx().global_style()).inner_margin(Margin::same(18)))
         .anchor(Align2::CENTER_CENTER, Vec2::ZERO)
         .show(ui.ctx(), |ui| {
             ui.spacing_mut().interact_size.y = 18.0;
