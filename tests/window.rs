@@ -7,7 +7,10 @@ use std::{
 };
 
 use egui::{Key, Modifiers, Role};
-use egui_kittest::{Harness, kittest::Queryable as _};
+use egui_kittest::{
+    Harness,
+    kittest::{NodeT as _, Queryable as _},
+};
 use pixmend::app::{App, Setup};
 
 use crate::support::{files, own_library, picture, write};
@@ -30,7 +33,12 @@ pub fn step_until(
 ) {
     let start = Instant::now();
     while !done(harness) {
-        assert!(start.elapsed() < Duration::from_secs(60), "timed out waiting until {what}");
+        if start.elapsed() > Duration::from_secs(60) {
+            let texts = harness.query_all_by(|node| node.label().is_some());
+            let texts: Vec<String> =
+                texts.filter_map(|node| node.accesskit_node().label()).collect();
+            panic!("timed out waiting until {what}; the window shows {texts:?}");
+        }
         harness.step();
         std::thread::sleep(Duration::from_millis(4));
     }

@@ -182,9 +182,7 @@ pub(super) fn models_ui(
         .height(420.0)
         .truncate()
         .show_ui(ui, |ui| {
-            // The bar of a long list would take the clicks of what stands at the right.
-            let bar = ui.spacing().scroll.bar_width;
-            ui.set_max_width(width - ui.spacing().menu_margin.sum().x - bar);
+            ui.set_width(width - ui.spacing().menu_margin.sum().x);
             for model in models.iter().filter(|model| fits(model)) {
                 if model_ui(ui, model, chosen) {
                     asked = Asked::Remove(model.name.clone());
@@ -209,7 +207,9 @@ fn model_ui(ui: &mut Ui, model: &About, chosen: &mut String) -> bool {
     let megabytes = *bytes as f64 / 1e6;
     let job = model.job.unwrap_or("added by you");
     let about = format!("{name}: {job}\n{architecture}, {scale}×, {megabytes:.1} MB");
-    let size = Vec2::new(ui.available_width(), ui.spacing().interact_size.y);
+    // The bar of a long list would take the clicks of what stands at the right.
+    let width = ui.available_width() - ui.spacing().scroll.bar_width;
+    let size = Vec2::new(width, ui.spacing().interact_size.y);
     let row = |ui: &mut Ui| {
         let mut removes = false;
         if !model.shipped {
