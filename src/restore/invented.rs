@@ -6,7 +6,7 @@
 //! up. That is what is measured: the variance of result minus [`Plain`] over the area of each pixel
 //! of the photo, on luma, and its square root over cells of several pixels, in levels of 255.
 //!
-//! Whether the result is the photo when it is shrunk again ([`super::consistency`]) would not do:
+//! Whether the result is the photo when it is shrunk again (`consistency`) would not do:
 //! what was invented averages out to just that. It tells what was changed, this what was added.
 
 use image::DynamicImage;
