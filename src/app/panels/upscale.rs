@@ -208,7 +208,8 @@ fn model_ui(ui: &mut Ui, model: &About, chosen: &mut String) -> bool {
     let job = model.job.unwrap_or("added by you");
     let about = format!("{name}: {job}\n{architecture}, {scale}×, {megabytes:.1} MB");
     // The bar of a long list would take the clicks of what stands at the right.
-    let width = ui.available_width() - ui.spacing().scroll.bar_width;
+    let bar = ui.spacing().scroll;
+    let width = ui.available_width() - bar.bar_width - 2.0 * bar.bar_inner_margin;
     let size = Vec2::new(width, ui.spacing().interact_size.y);
     let row = |ui: &mut Ui| {
         let mut removes = false;
