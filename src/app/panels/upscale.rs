@@ -207,10 +207,7 @@ fn model_ui(ui: &mut Ui, model: &About, chosen: &mut String) -> bool {
     let megabytes = *bytes as f64 / 1e6;
     let job = model.job.unwrap_or("added by you");
     let about = format!("{name}: {job}\n{architecture}, {scale}×, {megabytes:.1} MB");
-    // The bar of a long list would take the clicks of what stands at the right.
-    let bar = ui.spacing().scroll;
-    let width = ui.available_width() - bar.bar_width - 2.0 * bar.bar_inner_margin;
-    let size = Vec2::new(width, ui.spacing().interact_size.y);
+    let size = Vec2::new(ui.available_width(), ui.spacing().interact_size.y);
     let row = |ui: &mut Ui| {
         let mut removes = false;
         if !model.shipped {
@@ -228,7 +225,8 @@ fn model_ui(ui: &mut Ui, model: &About, chosen: &mut String) -> bool {
         });
         removes
     };
-    ui.allocate_ui_with_layout(size, Layout::right_to_left(Align::Center), row).inner
+    // The cross comes first: at the right the scroll bar of a long list would take its clicks.
+    ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Center), row).inner
 }
 
 impl App {
