@@ -19,7 +19,7 @@ use pixmend::{
         unet::UnetConfig,
     },
     settings::Existing,
-    train::{TrainOptions, Trainer, options::Precision},
+    train::{TrainOptions, Trainer, muon::Optimiser, options::Precision},
 };
 use serde_json::Value;
 
@@ -368,7 +368,7 @@ fn residual(batch_norm: bool) -> NetworkConfig {
         activation: ActivationKind::PRelu,
         upsampler: Upsampler::SubPixel,
         scale: 2,
-        stride: 1,
+        ..ResidualConfig::starter()
     })
 }
 
@@ -431,7 +431,10 @@ fn every_kind_of_run_goes_on_as_it_would_have() {
     let damage =
         TrainOptions { degradation: "damage".to_owned(), mask_weight: 5.0, crop: 32, ..small() };
     let enhance = EnhanceNetConfig { kind: EnhanceNetKind::BicubicSkip, channels: 4, blocks: 1 };
+    let mender = ResidualConfig { channels: 8, blocks: 1, ..ResidualConfig::mender() };
+    let muon = TrainOptions { optimiser: Optimiser::Muon, ..damage.clone() };
     for (config, options) in [
+        (NetworkConfig::Residual(mender), muon),
         (residual(true), gan),
         (residual(false), dense),
         (residual(false), growing),
@@ -489,6 +492,7 @@ fn every_option_changes_what_is_learnt() {
         TrainOptions { progressive: stages(), ..plain() },
         TrainOptions { accumulate: 2, ..plain() },
         TrainOptions { freeze: 4, ..plain() },
+        TrainOptions { optimiser: Optimiser::Muon, ..plain() },
         TrainOptions { backbone_rate: 0.1, ..plain() },
         TrainOptions { clip: 1e-3, ..plain() },
         TrainOptions { seed: 7, ..plain() },
@@ -557,23 +561,26 @@ fn frozen_layers_stay_and_learn_later() {
 }
 
 #[test]
-fn a_network_with_a_mask_learns_to_fill_it() {
+fn networks_with_a_mask_learn_to_fill_it() {
     let folder = tempfile::tempdir().unwrap();
     let photos = photos(folder.path(), 10);
     let output = folder.path().join("mend.safetensors");
-    let mut command = pixmend();
-    command.arg("train").arg(&photos).arg("-o").arg(&output);
-    command.args(["--base", "new", "--network", "unet-small", "--channels", "8", "--blocks", "1"]);
-    command.args(["--mask", "--degradation", "damage", "--crop", "64", "--batch", "4"]);
-    command.args(["--steps", "60", "--validate-every", "20", "--rate", "0.003"]);
-    command.args(["--mask-weight", "20", "--device", "cpu", "--json-events"]);
-    let run = command.output().unwrap();
-    assert!(run.status.success(), "{}", stderr(&run));
-    let events = events(&run.stdout);
-    let verdict = &events.last().unwrap()["verdict"];
-    let inside = |figures: &Value| figures["inside"].as_f64().unwrap();
-    let gain = inside(&verdict["tuned"]) - inside(&verdict["base"]);
-    assert!(gain > 1.0, "{gain} dB inside the mask: {verdict}");
+    // One begins with what is marked, the other with its surroundings continued.
+    for (network, least) in [("restorer", 0.1), ("unet-small", 1.0)] {
+        let mut command = pixmend();
+        command.arg("train").arg(&photos).arg("-o").arg(&output).arg("--overwrite");
+        command.args(["--base", "new", "--network", network, "--channels", "8", "--blocks", "1"]);
+        command.args(["--mask", "--degradation", "damage", "--crop", "64", "--batch", "4"]);
+        command.args(["--steps", "60", "--validate-every", "20", "--rate", "0.003"]);
+        command.args(["--mask-weight", "20", "--device", "cpu", "--json-events"]);
+        let run = command.output().unwrap();
+        assert!(run.status.success(), "{}", stderr(&run));
+        let events = events(&run.stdout);
+        let verdict = &events.last().unwrap()["verdict"];
+        let inside = |figures: &Value| figures["inside"].as_f64().unwrap();
+        let gain = inside(&verdict["tuned"]) - inside(&verdict["base"]);
+        assert!(gain > least, "{network}: {gain} dB inside the mask: {verdict}");
+    }
 
     // It is a model, but none that enlarges.
     let photo = photos.join("00.png");

@@ -298,6 +298,8 @@ fn fresh(arguments: &Arguments) -> Result<NetworkConfig> {
             channels: or(channels, usual.channels),
             blocks: or(blocks, usual.blocks),
             scale: or(scale, usual.scale),
+            mask,
+            marked: mask,
             ..usual
         })
     };

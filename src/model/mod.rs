@@ -343,6 +343,7 @@ mod tests {
             residual(false, ActivationKind::LeakyRelu { slope: 0.2 }, Upsampler::Direct),
             residual(false, ActivationKind::PReluPerChannel, Upsampler::Direct),
             NetworkConfig::Residual(ResidualConfig { channels: 4, ..ResidualConfig::restorer() }),
+            NetworkConfig::Residual(ResidualConfig { channels: 4, ..ResidualConfig::mender() }),
             NetworkConfig::Unet(unet),
             NetworkConfig::EnhanceNet(plain),
             NetworkConfig::SrganKeras,

@@ -113,7 +113,7 @@ fn from_words(metadata: &HashMap<String, String>) -> Result<NetworkConfig, Strin
         activation: ActivationKind::PReluPerChannel,
         upsampler: Upsampler::Direct,
         scale: number("scale")?,
-        stride: 1,
+        ..ResidualConfig::starter()
     }))
 }
 

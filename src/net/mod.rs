@@ -223,13 +223,21 @@ impl NetworkConfig {
     /// See [`Generator::takes_mask`].
     #[must_use]
     pub const fn takes_mask(&self) -> bool {
-        matches!(self, Self::Unet(config) if config.mask)
+        match self {
+            Self::Residual(config) => config.mask,
+            Self::Unet(config) => config.mask,
+            Self::EnhanceNet(_) | Self::SrganKeras | Self::Layered(_) => false,
+        }
     }
 
     /// See [`Generator::takes_marked`].
     #[must_use]
     pub const fn takes_marked(&self) -> bool {
-        matches!(self, Self::Unet(config) if config.marked)
+        match self {
+            Self::Residual(config) => config.marked,
+            Self::Unet(config) => config.marked,
+            Self::EnhanceNet(_) | Self::SrganKeras | Self::Layered(_) => false,
+        }
     }
 
     /// Which part of the network a slot (see [`slots::of`]) belongs to.

@@ -60,6 +60,14 @@ pub struct ResidualConfig {
     /// only for [`Upsampler::Direct`].
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub stride: usize,
+    /// Whether a fourth channel says what is to be filled: 1 inside the mask, 0 outside. Only for
+    /// [`Upsampler::Direct`] at scale 1.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mask: bool,
+    /// Whether the picture as it was given follows the mask, as by
+    /// [`UnetConfig::marked`](super::unet::UnetConfig::marked).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub marked: bool,
 }
 
 const fn one() -> usize {
@@ -83,6 +91,8 @@ impl ResidualConfig {
             upsampler: Upsampler::Direct,
             scale: 4,
             stride: 1,
+            mask: false,
+            marked: false,
         }
     }
 
@@ -104,7 +114,15 @@ impl ResidualConfig {
             upsampler: Upsampler::SubPixel,
             scale: 4,
             stride: 1,
+            mask: false,
+            marked: false,
         }
+    }
+
+    /// As [`Self::restorer`], for what a mask marks.
+    #[must_use]
+    pub const fn mender() -> Self {
+        Self { mask: true, marked: true, ..Self::restorer() }
     }
 
     /// Why there can be no such network.
@@ -119,8 +137,18 @@ impl ResidualConfig {
                 self.stride == 1 && self.scale.is_power_of_two() && self.scale <= 16
             }
         };
+        if self.marked && !self.mask {
+            return Err("what is marked is told by a mask");
+        }
+        if self.mask && (self.scale > 1 || self.upsampler != Upsampler::Direct) {
+            return Err("a network that fills a mask does not enlarge");
+        }
         let sound = scale && (1..=1024).contains(&self.channels) && self.blocks <= 256;
         if sound { Ok(()) } else { Err("its channels, blocks or scale are out of range") }
+    }
+
+    const fn inputs(&self) -> usize {
+        3 + self.mask as usize + 3 * self.marked as usize
     }
 
     /// A network whose weights are still to be drawn or read.
@@ -135,7 +163,7 @@ impl ResidualConfig {
                     shuffle: PixelShuffleConfig::new(factor).init(),
                     activation: None,
                 };
-                let head = Conv2dConfig::new([3, channels], [2 * stride + 1; 2])
+                let head = Conv2dConfig::new([self.inputs(), channels], [2 * stride + 1; 2])
                     .with_stride([stride; 2])
                     .with_padding(PaddingConfig2d::Explicit(stride, stride, stride, stride))
                     .init(device);
@@ -167,6 +195,8 @@ impl ResidualConfig {
             tail,
             scale,
             stride,
+            mask: self.mask,
+            marked: self.marked,
         }
     }
 }
@@ -192,6 +222,8 @@ pub struct ResidualUpscaler {
     tail: Option<Conv2d>,
     scale: usize,
     stride: usize,
+    mask: bool,
+    marked: bool,
 }
 
 impl ResidualUpscaler {
@@ -219,8 +251,9 @@ impl ResidualUpscaler {
 
     /// Its steps for the CPU path; `None` if weights cannot be read.
     pub(super) fn graph(&self) -> Option<Graph> {
-        let mut graph = Graph::new(3, self.stride);
-        let picture = graph.picture(vec![1.0; 3], vec![0.0; 3]);
+        let inputs = 3 + usize::from(self.mask) + 3 * usize::from(self.marked);
+        let mut graph = Graph::new(inputs, self.stride);
+        let picture = graph.picture(vec![1.0; inputs], vec![0.0; inputs]);
         let mut head = Filter::of(&self.head)?;
         if let Some(activation) = &self.head_activation {
             head = head.active(activation)?;
@@ -267,6 +300,7 @@ impl Generator for ResidualUpscaler {
         features = skip + normed(self.body_norm.as_ref(), conv(&self.body_conv, features));
         if let (None, [stage]) = (&self.tail, &self.upsample[..]) {
             let features = conv(&stage.conv, features);
+            let input = input.narrow(1, 0, 3);
             if self.stride == 1 {
                 return onto_bilinear(features, input, self.scale);
             }
@@ -292,6 +326,14 @@ impl Generator for ResidualUpscaler {
 
     fn channels(&self) -> u32 {
         3
+    }
+
+    fn takes_mask(&self) -> bool {
+        self.mask
+    }
+
+    fn takes_marked(&self) -> bool {
+        self.marked
     }
 
     /// Every convolution adds half its kernel; one that works on a picture
@@ -376,6 +418,8 @@ mod tests {
             upsampler,
             scale: 4,
             stride: 1,
+            mask: false,
+            marked: false,
         };
         for (upsampler, expected) in [(Upsampler::Direct, 7), (Upsampler::SubPixel, 12)] {
             let network = small(upsampler).init(&device);

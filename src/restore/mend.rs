@@ -8,6 +8,7 @@ use std::time::Instant;
 use image::{DynamicImage, GrayImage, imageops};
 use serde::{Deserialize, Serialize};
 
+pub use super::unveil::Planes;
 use super::{
     Monitor, Patch, Progress, Start,
     blend::{Layer, blend},
@@ -19,6 +20,7 @@ use super::{
     unveil::unveiled,
     upscale::bleed,
 };
+
 use crate::{
     device::Chosen,
     error::{Error, Result},
@@ -382,33 +384,32 @@ impl<'a> Job<'a> {
         self.spare(&mut painted, area);
         let window = Window {
             area,
-            hides: self.options.hides || is_opaque(&luma(&pixels), &marks),
+            hides: self.options.hides || is_opaque(&luma(&planes(&pixels)), &marks),
             pixels: bleed(&pixels).unwrap_or(pixels),
             marks,
             shares: shares_here,
             target: target.area(),
         };
-        let shown = match self.filler {
-            Filler::Unveil { .. } | Filler::Auto { .. } if !window.hides => {
-                unveiled(&planes(&window.pixels), &painted, &window.marks)
-            }
-            _ => None,
+        let shines = match self.filler {
+            Filler::Texture { .. } => None,
+            _ if window.hides => None,
+            _ => unveiled(&planes(&window.pixels), &painted, &window.marks),
         };
-        self.used[2] |= shown.is_some();
-        let mut planes = match (shown, self.filler) {
-            (Some(planes), _) => planes,
-            (None, Filler::Texture { seed } | Filler::Unveil { seed }) => {
+        self.used[2] |= shines.is_some();
+        let mut planes = match (shines, self.filler) {
+            (Some(planes), Filler::Unveil { .. }) => planes,
+            (None, Filler::Unveil { seed }) | (_, Filler::Texture { seed }) => {
                 self.textured(&window, seed)?
             }
             (None, Filler::Auto { model, device, seed }) if mask::depth(&own) > DEEP => {
                 match self.textured(&window, seed) {
                     // There is nothing to copy from.
-                    Err(Error::Setting(_)) => self.through(&window, model, device)?,
+                    Err(Error::Setting(_)) => self.through(&window, None, model, device)?,
                     other => other?,
                 }
             }
-            (None, Filler::Network { model, device } | Filler::Auto { model, device, .. }) => {
-                self.through(&window, model, device)?
+            (shines, Filler::Network { model, device } | Filler::Auto { model, device, .. }) => {
+                self.through(&window, shines.as_ref(), model, device)?
             }
         };
         match_ring(&mut planes, &window, self.options.feather);
@@ -424,7 +425,7 @@ impl<'a> Job<'a> {
         Ok(())
     }
 
-    fn textured(&mut self, window: &Window, seed: u64) -> Result<[Vec<f32>; 3]> {
+    fn textured(&mut self, window: &Window, seed: u64) -> Result<Planes> {
         let (planes, open) = (planes(&window.pixels), window.marks.iter().map(|mark| *mark > 0));
         let mut hole = Hole {
             width: window.area.width as usize,
@@ -441,13 +442,14 @@ impl<'a> Job<'a> {
         Ok(hole.planes)
     }
 
-    /// The network's answer for a window.
+    /// The network's answer for a window, of which perhaps is known what shines through.
     fn through(
         &mut self,
         window: &Window,
+        shines: Option<&Planes>,
         model: &'a Model,
         device: &'a Chosen,
-    ) -> Result<[Vec<f32>; 3]> {
+    ) -> Result<Planes> {
         self.used[0] = true;
         if self.network.is_none() {
             let engine = Engine::new(model, device)?;
@@ -456,8 +458,11 @@ impl<'a> Job<'a> {
         }
         let Some(engine) = &mut self.network else { unreachable!("it was made above") };
         let hides = window.hides;
-        let hidden = (hides || engine.network.takes_marked()).then(|| hidden(window));
-        let source = hidden.as_ref().unwrap_or(&window.pixels);
+        let begun = (hides || engine.network.takes_marked()).then(|| match shines {
+            Some(shines) => window.with(shines),
+            None => window.with(&continued(&planes(&window.pixels), &window.marks)),
+        });
+        let source = begun.as_ref().unwrap_or(&window.pixels);
         let Rect { width, height, .. } = window.area;
         let task = Task {
             marked: Some(if hides { source } else { &window.pixels }),
@@ -508,35 +513,54 @@ impl Monitor for Part<'_> {
     }
 }
 
+impl Window {
+    /// Its pixels, with these where it is marked.
+    fn with(&self, planes: &Planes) -> DynamicImage {
+        let area = Rect::of_size(self.area.width, self.area.height);
+        let mut pixels = self.pixels.clone();
+        let layer = Layer { area, planes: [&planes[0], &planes[1], &planes[2]] };
+        blend(&mut pixels, &layer, area, |x, y| f32::from(self.marks.get_pixel(x, y).0[0]) / 255.0);
+        pixels
+    }
+}
+
+/// What a network that fills masks learns from: a picture, what is marked of it (not 0), and
+/// whether nothing of what is under the marks is of use, as far as that is known. As [`mend`] shows
+/// it to one that takes what is marked: with what shines through, or else a smooth continuation, in
+/// the place of the marks; and as it was given.
+#[must_use]
+pub fn shown(given: Planes, marks: &GrayImage, hides: bool) -> [Planes; 2] {
+    if hides || is_opaque(&luma(&given), marks) {
+        let continued = continued(&given, marks);
+        return [continued.clone(), continued];
+    }
+    let begun = unveiled(&given, marks, marks).unwrap_or_else(|| continued(&given, marks));
+    [begun, given]
+}
+
+/// With what surrounds the marks in their place.
+fn continued(planes: &Planes, marks: &GrayImage) -> Planes {
+    let known: Vec<f32> = marks.iter().map(|mark| if *mark > 0 { 0.0 } else { 1.0 }).collect();
+    let mut planes = planes.clone();
+    planes.iter_mut().for_each(|plane| diffuse(plane, &known, marks.width() as usize));
+    planes
+}
+
 /// Red, green and blue, 0 to 1.
-fn planes(pixels: &DynamicImage) -> [Vec<f32>; 3] {
+fn planes(pixels: &DynamicImage) -> Planes {
     let pixels = pixels.to_rgb32f();
     [0, 1, 2].map(|channel| pixels.pixels().map(|pixel| pixel.0[channel]).collect())
 }
 
-/// Brightness, 0 to 1, row by row.
-fn luma(pixels: &DynamicImage) -> Vec<f32> {
-    // Through 16 bit, since there is no grey picture of floats.
-    pixels.to_luma16().iter().map(|value| f32::from(*value) / 65535.0).collect()
-}
-
-/// The window with what surrounds the marks in their place.
-fn hidden(window: &Window) -> DynamicImage {
-    let known: Vec<f32> =
-        window.marks.iter().map(|mark| if *mark > 0 { 0.0 } else { 1.0 }).collect();
-    let mut planes = planes(&window.pixels);
-    let wide = window.area.width as usize;
-    planes.iter_mut().for_each(|plane| diffuse(plane, &known, wide));
-    let area = Rect::of_size(window.area.width, window.area.height);
-    let mut pixels = window.pixels.clone();
-    let layer = Layer { area, planes: [&planes[0], &planes[1], &planes[2]] };
-    blend(&mut pixels, &layer, area, |x, y| f32::from(window.marks.get_pixel(x, y).0[0]) / 255.0);
-    pixels
+/// Brightness, 0 to 1, row by row (BT.709).
+fn luma([red, green, blue]: &Planes) -> Vec<f32> {
+    let colours = red.iter().zip(green).zip(blue);
+    colours.map(|((red, green), blue)| 0.2126 * red + 0.7152 * green + 0.0722 * blue).collect()
 }
 
 /// Takes what a fill is too bright or too colourful, as its surroundings show it, from all of it:
 /// smoothly, so that its texture stays.
-fn match_ring(fill: &mut [Vec<f32>; 3], window: &Window, feather: f32) {
+fn match_ring(fill: &mut Planes, window: &Window, feather: f32) {
     let near = mask::grown(&window.marks, RING.max(feather + 1.0));
     let ring: Vec<f32> = near
         .iter()

@@ -42,7 +42,7 @@ const MOST_JUMP: f32 = 60.0 / 255.0;
 const ROUGH: (f32, f32) = (0.6, 0.5 / 255.0);
 
 /// Red, green and blue, 0 to 1, row by row.
-type Planes = [Vec<f32>; 3];
+pub type Planes = [Vec<f32>; 3];
 
 /// `1 - a`, and `a c` for red, green and blue.
 #[derive(Clone, Copy, Debug)]

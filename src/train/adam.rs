@@ -1,4 +1,4 @@
-//! Adam, with a moving average of the weights.
+//! Adam, and [`muon`] for what it is asked for, with a moving average of the weights.
 //!
 //! D. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR 2015. Burn has one,
 //! but its state can be read back only together with the parameters' internal names and through
@@ -11,6 +11,7 @@ use burn::{
     tensor::{Device, Tensor, TensorData},
 };
 
+use super::muon;
 use crate::{
     error::{Error, Result},
     net::slots::{self, replaced, values},
@@ -26,6 +27,15 @@ pub(super) struct Adam {
     pub(super) average: f64,
     /// Largest norm of all gradients together; longer ones are shortened.
     pub(super) clip: f64,
+}
+
+/// How one parameter is updated.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Update {
+    /// Its learning rate.
+    pub(super) rate: f64,
+    /// Rows and columns of what is learnt as a matrix, see [`muon`].
+    pub(super) matrix: Option<[usize; 2]>,
 }
 
 /// The numbers of one parameter beside its values.
@@ -199,14 +209,13 @@ impl Gradients {
 }
 
 impl Adam {
-    /// One update; `rates` has the learning rate of each parameter. Those without a gradient stay
-    /// as they are.
+    /// One update of each parameter. Those without a gradient stay as they are.
     pub(super) fn update<M: Module>(
         &self,
         network: M,
         gradients: Gradients,
         state: &mut State,
-        rates: impl IntoIterator<Item = f64>,
+        updates: impl IntoIterator<Item = Update>,
     ) -> M {
         // Computed where the gradients are: asking for the number would stop a GPU.
         let squares = |gradient: &Tensor<1>| (gradient.clone() * gradient.clone()).sum();
@@ -218,7 +227,7 @@ impl Adam {
 
         let mut updated = Vec::new();
         let together = values(&network).into_iter().zip(gradients.0).zip(&mut state.0);
-        for (((value, gradient), moments), rate) in together.zip(rates) {
+        for (((value, gradient), moments), Update { rate, matrix }) in together.zip(updates) {
             let Some(gradient) = gradient else {
                 // The running numbers of batch normalisation are averages themselves.
                 moments.average = value.clone();
@@ -236,10 +245,18 @@ impl Adam {
             let mix = |old: &Tensor<1>, new: Tensor<1>, keep: f64| {
                 old.clone() * keep + new * (1.0 - keep)
             };
-            moments.first = mix(&moments.first, gradient.clone(), self.beta1);
-            moments.second = mix(&moments.second, gradient.clone() * gradient, self.beta2);
-            let spread = (moments.second.clone() / correct2).sqrt() + self.epsilon;
-            let value = value - moments.first.clone() / correct1 / spread * rate;
+            let change = if let Some(matrix) = matrix {
+                moments.first = mix(&moments.first, gradient.clone(), muon::MOMENTUM);
+                // Nesterov's: the mean as it would be after another such gradient.
+                let ahead = mix(&moments.first, gradient, muon::MOMENTUM);
+                muon::direction(ahead, matrix)
+            } else {
+                moments.first = mix(&moments.first, gradient.clone(), self.beta1);
+                moments.second = mix(&moments.second, gradient.clone() * gradient, self.beta2);
+                let spread = (moments.second.clone() / correct2).sqrt() + self.epsilon;
+                moments.first.clone() / correct1 / spread
+            };
+            let value = value - change * rate;
             moments.average = mix(&moments.average, value.clone(), average);
             updated.push(value);
         }

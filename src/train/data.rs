@@ -15,8 +15,9 @@ use image::{RgbImage, imageops};
 use super::{degrade::Recipe, options::TrainOptions, warp::Warp};
 use crate::{
     error::{Error, Result},
+    net::NetworkConfig,
     picture::{Format, Picture, resample::resize_exact},
-    restore::diffuse::diffuse,
+    restore::mend::{Planes, shown},
 };
 
 /// Decoded photos kept in memory at most, in bytes; the others are read again when drawn.
@@ -234,6 +235,8 @@ pub struct Batch {
     pub crop: u32,
     /// What the network gets: three channels.
     pub small: Vec<f32>,
+    /// What one that takes what is marked begins with: three channels; empty for others.
+    pub begun: Vec<f32>,
     /// What it should give: three channels.
     pub large: Vec<f32>,
     /// 1 where the small crops are damaged: one channel; empty if the recipe damages nothing.
@@ -251,14 +254,21 @@ pub struct Cut {
     warp: Warp,
     /// How many, how large, how often bent, and by which seed.
     options: TrainOptions,
+    /// Whether the network fills masks, and whether it also takes what is marked.
+    fills: [bool; 2],
 }
 
 impl Cut {
-    /// By the options of a run for a network of this scale.
+    /// By the options of a run for a network.
     #[must_use]
-    pub fn new(options: &TrainOptions, scale: u32) -> Self {
-        let (recipe, warp) = (options.recipe().scaled(options.strength), options.warp_by);
-        Self { scale, recipe, warp, options: options.clone() }
+    pub fn new(options: &TrainOptions, network: &NetworkConfig) -> Self {
+        Self {
+            scale: network.scale(),
+            recipe: options.recipe().scaled(options.strength),
+            warp: options.warp_by,
+            options: options.clone(),
+            fills: [network.takes_mask(), network.takes_marked()],
+        }
     }
 }
 
@@ -289,10 +299,11 @@ impl Source {
     /// # Errors
     /// Those of reading photos, or [`Error::Mismatch`] if one has become smaller.
     pub fn batch(&self, cut: &Cut, number: u64) -> Result<Batch> {
-        let Cut { scale, recipe, warp, options } = cut;
+        let Cut { scale, recipe, warp, options, fills: [fills, takes_marked] } = cut;
         let mut rng = Rng::with_seed(options.seed ^ Rng::with_seed(number).u64(..));
         let crop = options.crop_at(number / options.accumulate as u64);
-        let mut batch = Batch { crop, small: Vec::new(), large: Vec::new(), mask: Vec::new() };
+        let [small, begun, large, mask] = [const { Vec::new() }; 4];
+        let mut batch = Batch { crop, small, begun, large, mask };
         for _ in 0..options.batch {
             let index = rng.usize(..self.photos.len());
             let photo = self.decoded(index)?;
@@ -312,14 +323,17 @@ impl Source {
             };
             let large = turned(cropped, rng.u8(..8));
             let worse = recipe.apply(&large, *scale, &mut rng)?;
-            let mask =
-                worse.mask.iter().flat_map(|mask| mask.iter().map(|m| f32::from(*m) / 255.0));
-            let mask: Vec<f32> = mask.collect();
-            let small = planes(&worse.picture);
-            let small = if worse.hides { hidden(small, &mask, crop as usize) } else { small };
-            batch.small.extend(small);
-            batch.large.extend(planes(&large));
-            batch.mask.extend(mask);
+            let mut small = planes(&worse.picture);
+            if let Some(mask) = worse.mask {
+                if *fills || worse.hides {
+                    let [begun, given] = shown(small, &mask, worse.hides);
+                    small = given;
+                    batch.begun.extend(begun.into_iter().flatten().take_while(|_| *takes_marked));
+                }
+                batch.mask.extend(mask.iter().map(|mark| f32::from(*mark) / 255.0));
+            }
+            batch.small.extend(small.into_iter().flatten());
+            batch.large.extend(planes(&large).into_iter().flatten());
         }
         Ok(batch)
     }
@@ -421,16 +435,6 @@ impl Drop for Loader {
     }
 }
 
-/// Square crops with what is marked continued smoothly, as mending shows them to a network.
-pub fn hidden(mut crops: Vec<f32>, mask: &[f32], side: usize) -> Vec<f32> {
-    let area = side * side;
-    for (crop, marks) in crops.chunks_exact_mut(3 * area).zip(mask.chunks_exact(area)) {
-        let known: Vec<f32> = marks.iter().map(|mark| 1.0 - mark).collect();
-        crop.chunks_exact_mut(area).for_each(|plane| diffuse(plane, &known, side));
-    }
-    crops
-}
-
 /// One of the eight ways a square can lie.
 fn turned(crop: RgbImage, way: u8) -> RgbImage {
     let crop = if way & 1 == 0 { crop } else { imageops::flip_horizontal(&crop) };
@@ -442,15 +446,16 @@ fn turned(crop: RgbImage, way: u8) -> RgbImage {
     }
 }
 
-/// Red, green and blue planes, 0 to 1.
-fn planes(picture: &RgbImage) -> Vec<f32> {
+/// Red, green and blue, 0 to 1.
+fn planes(picture: &RgbImage) -> Planes {
     let plane = |channel| picture.pixels().map(move |pixel| f32::from(pixel.0[channel]) / 255.0);
-    (0..3).flat_map(plane).collect()
+    [0, 1, 2].map(|channel| plane(channel).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::residual::ResidualConfig;
 
     fn photos(folder: &Path, count: u32) {
         for i in 0..count {
@@ -526,7 +531,8 @@ mod tests {
             ..TrainOptions::default()
         };
         let options = options.resolved().unwrap();
-        let cut = Cut::new(&options, 4);
+        let starter = NetworkConfig::Residual(ResidualConfig::starter());
+        let cut = Cut::new(&options, &starter);
         let take = |first: u64, threads: u64, count: usize| -> Vec<Vec<f32>> {
             let mut loader =
                 Loader::start(split.train.clone(), cut.clone(), first, threads).unwrap();
@@ -543,7 +549,7 @@ mod tests {
             loader.take().unwrap().small
         });
         assert!(rested.collect::<Vec<_>>() == all, "a loader that rested gives the same batches");
-        let other = Cut::new(&TrainOptions { seed: 6, ..options }, 4);
+        let other = Cut::new(&TrainOptions { seed: 6, ..options }, &starter);
         let mut loader = Loader::start(split.train.clone(), other, 0, 1).unwrap();
         assert!(loader.take().unwrap().small != all[0], "another seed, other batches");
     }

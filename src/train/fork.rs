@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::{
     Comparison, Cut, Discriminator, Good, KeptMemory, Learner, Loader, Network, TrainOptions,
-    Trainer, discriminator_of, encoder, loader_threads, slots,
+    Trainer, discriminator_of, encoder, loader_threads, muon, slots,
 };
 use crate::{device::Chosen, error::Result, model::Model};
 
@@ -55,7 +55,7 @@ impl Trainer {
             mean_loss: 0.0,
         };
         let memory = (chosen.burn() == &Device::flex()).then(KeptMemory::new);
-        let cut = Cut::new(&options, base.scale());
+        let cut = Cut::new(&options, base.config());
         Ok(Self {
             comparison: Comparison::new(&options, base.scale(), &self.device)?,
             anchors: anchors(base, &options, &self.device)?,
@@ -66,6 +66,11 @@ impl Trainer {
             device: self.device.clone(),
             chosen,
             parts: self.parts.clone(),
+            matrices: muon::matrices(
+                options.optimiser,
+                &slots::of(&generator.network),
+                base.config(),
+            ),
             generator,
             discriminator,
             step: 0,

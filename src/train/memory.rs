@@ -54,7 +54,7 @@ impl Trainer {
         }
         options.accumulate = (options.accumulate * options.batch).div_ceil(options.batch / 2);
         options.batch /= 2;
-        let cut = Cut::new(&self.options, self.base.scale());
+        let cut = Cut::new(&self.options, self.base.config());
         let first = self.step * self.options.accumulate as u64;
         self.loader = Loader::start(self.source.clone(), cut, first, super::loader_threads())?;
         Ok(())

@@ -19,9 +19,9 @@ use burn::{
 use serde::{Deserialize, Serialize};
 
 use self::{
-    adam::{Adam, Gradients},
+    adam::{Adam, Gradients, Update},
     checkpoint::{Progress, Saved},
-    data::{Batch, Cut, Loader, Photo, Source, Split, hidden},
+    data::{Batch, Cut, Loader, Photo, Source, Split},
     learner::{Good, Learner},
     loss::Objective,
     verdict::{Measure, Pair, Piece, Verdict, mean_figures, merit, pairs},
@@ -55,6 +55,7 @@ pub mod goal;
 mod learner;
 pub mod loss;
 mod memory;
+pub mod muon;
 pub mod options;
 mod report;
 pub mod run;
@@ -168,6 +169,8 @@ pub struct Trainer {
     generator: Learner<Network>,
     /// Part of the network that each of its slots belongs to.
     parts: Vec<Part>,
+    /// What each of its slots is as a matrix, if it is learnt as one.
+    matrices: Vec<Option<[usize; 2]>>,
     discriminator: Option<Learner<Discriminator>>,
     comparison: Comparison,
     step: u64,
@@ -354,7 +357,7 @@ impl Trainer {
         )?;
         let validation = pairs(&split.validation, &recipe, scale, options.seed, VALIDATION)?;
         let first = step * options.accumulate as u64;
-        let cut = Cut::new(&options, scale);
+        let cut = Cut::new(&options, base.config());
         let source = Source::from(split.train.clone());
         let loader = Loader::start(source.clone(), cut, first, loader_threads())?;
         let perceptual = comparison.perceptual.as_ref();
@@ -377,6 +380,7 @@ impl Trainer {
             device,
             chosen,
             parts: slots.iter().map(|slot| config.part(&slot.path)).collect(),
+            matrices: muon::matrices(options.optimiser, &slots, &config),
             generator,
             discriminator,
             comparison,
@@ -601,19 +605,21 @@ impl Trainer {
                 Part::Late => options.backbone_rate.sqrt(),
                 Part::Last => 1.0,
             };
-            let rates = self.parts.iter().map(|of| rate * part(of));
+            let update =
+                |(of, matrix): (&Part, &_)| Update { rate: rate * part(of), matrix: *matrix };
+            let updates = self.parts.iter().zip(&self.matrices).map(update);
             let Learner { network, state } = &mut self.generator;
             let mut gradients = gradients.divided_by(count);
             if let Some(anchors) = &self.anchors {
                 gradients = gradients.anchored(options.anchor, slots::values(network), anchors);
             }
-            *network = adam.update(network.clone(), gradients, state, rates);
+            *network = adam.update(network.clone(), gradients, state, updates);
         }
         if let (Some(Learner { network, state }), Some(gradients)) =
             (&mut self.discriminator, discriminator)
         {
-            let rates = std::iter::repeat(rate);
-            *network = adam.update(network.clone(), gradients.divided_by(count), state, rates);
+            let updates = std::iter::repeat(Update { rate, matrix: None });
+            *network = adam.update(network.clone(), gradients.divided_by(count), state, updates);
         }
     }
 
@@ -636,16 +642,13 @@ impl Trainer {
             let shape = [self.options.batch, channels, side as usize, side as usize];
             Tensor::<4>::from_data(TensorData::new(values, shape), &self.device)
         };
-        let given = tensor(batch.small.clone(), 3, batch.crop);
-        let hidden =
-            self.base.config().takes_marked().then(|| {
-                tensor(hidden(batch.small, &batch.mask, batch.crop as usize), 3, batch.crop)
-            });
+        let given = tensor(batch.small, 3, batch.crop);
+        let begun = (!batch.begun.is_empty()).then(|| tensor(batch.begun, 3, batch.crop));
         let large = tensor(batch.large, 3, batch.crop * scale);
         let mask = (!batch.mask.is_empty()).then(|| tensor(batch.mask, 1, batch.crop));
         let small = match &mask {
-            Some(mask) if self.base.takes_mask() => match hidden {
-                Some(hidden) => Tensor::cat(vec![hidden, mask.clone(), given], 1),
+            Some(mask) if self.base.takes_mask() => match begun {
+                Some(begun) => Tensor::cat(vec![begun, mask.clone(), given], 1),
                 None => Tensor::cat(vec![given, mask.clone()], 1),
             },
             _ => given,

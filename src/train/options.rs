@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     degrade::Recipe,
     loss::{DiscriminatorKind, Pixels},
+    muon::Optimiser,
     schedule::Schedule,
     warp::Warp,
 };
@@ -42,6 +43,9 @@ pub struct TrainOptions {
     /// Smaller crops first, until a share of the steps is done: 16@0.3,24@0.6
     #[arg(long, value_name = "SIDE@SHARE", value_delimiter = ',', help_heading = "Learning")]
     pub progressive: Vec<CropStage>,
+    /// How weights follow their gradients
+    #[arg(long, value_enum, default_value_t, help_heading = "Learning")]
+    pub optimiser: Optimiser,
     /// Highest learning rate
     #[arg(long, default_value_t = 2e-4, help_heading = "Learning")]
     pub rate: f64,

@@ -370,8 +370,12 @@ fn tiny() -> Vec<NetworkConfig> {
             activation,
             upsampler,
             scale,
-            stride: 1,
+            ..ResidualConfig::starter()
         }));
+    }
+    for marked in [false, true] {
+        let usual = ResidualConfig { channels: 20, blocks: 1, ..ResidualConfig::mender() };
+        configs.push(NetworkConfig::Residual(ResidualConfig { marked, ..usual }));
     }
     for (stride, scale) in [(2, 1), (2, 2), (4, 1)] {
         let usual = ResidualConfig { channels: 20, blocks: 2, ..ResidualConfig::starter() };

@@ -126,12 +126,12 @@ impl SelfTuning {
         if options.precision != Precision::F32 {
             return refused("what trains with 16 bit");
         }
-        let scale = host.base.scale();
         let held_out = Source::from(host.split.validation.clone());
         let as_seen = TrainOptions { warp: 0.0, strength: 1.0, ..options.clone() };
         let strengths = Strengths::new(&options);
         strengths.set(&mut options, &vec![0.0; strengths.count()]);
         let trainer = host.fork(options)?;
+        let held_out = (held_out, Cut::new(&as_seen, trainer.base.config()));
         let values = slots::values(&trainer.generator.network);
         let response = Response::new(&plain, values, strengths.count());
         // Another seed than that of the batches, which this must not follow.
@@ -139,7 +139,7 @@ impl SelfTuning {
         Ok(Self {
             trainer,
             delta: DeltaStn { strengths, response, rng },
-            held_out: (held_out, Cut::new(&as_seen, scale)),
+            held_out,
             first: None,
             looked: 0,
         })
@@ -173,11 +173,11 @@ impl SelfTuning {
         let Self { trainer, delta, .. } = self;
         let none = vec![0.0; delta.strengths.count()];
         delta.strengths.set(&mut trainer.options, &none);
-        let scale = trainer.base.scale();
+        let network = trainer.base.config().clone();
         let first = trainer.step * trainer.options.accumulate as u64;
         let mut number = first;
         let report = trainer.step_on(&mut |trainer: &mut Trainer| {
-            let batch = trainer.source.batch(&Cut::new(&trainer.options, scale), number);
+            let batch = trainer.source.batch(&Cut::new(&trainer.options, &network), number);
             number += 1;
             batch
         })?;
@@ -185,7 +185,7 @@ impl SelfTuning {
             let mut options = trainer.options.clone();
             strengths.set(&mut options, off);
             // The same crops as above, bent and made worse in another way.
-            let batch = trainer.source.batch(&Cut::new(&options, scale), first)?;
+            let batch = trainer.source.batch(&Cut::new(&options, &network), first)?;
             Ok(trainer.slopes_of_line(batch, shift, options.anchor))
         })?;
         let quiet = (trainer.step as f64) < QUIET * trainer.options.steps as f64;

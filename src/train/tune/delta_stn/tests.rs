@@ -100,7 +100,8 @@ fn the_linear_network_has_the_slopes_of_the_network_where_nothing_is_shifted() {
     let mut trainer = host(folder.path(), options);
     (0..5).for_each(|_| assert!(trainer.step().is_ok()));
     let values = slots::values(&trainer.generator.network);
-    let batch = || trainer.source.batch(&Cut::new(&trainer.options, 1), 7).unwrap();
+    let batch =
+        || trainer.source.batch(&Cut::new(&trainer.options, trainer.base.config()), 7).unwrap();
     let apart = |a: &[Option<Tensor<1>>], b: &[Option<Tensor<1>>]| {
         let each = a.iter().zip(b).map(|(a, b)| {
             let (a, b) = (numbers(a.as_ref().unwrap()), numbers(b.as_ref().unwrap()));
