@@ -92,10 +92,12 @@ pub enum Error {
     },
 
     /// A kind of a known format that is not read.
-    #[error("this kind of picture file is not supported: {}", shown(path))]
+    #[error("{what} is not supported: {}", shown(path))]
     Unsupported {
         /// The file.
         path: PathBuf,
+        /// The kind of file, for people.
+        what: String,
         /// What the decoder said.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,

@@ -257,7 +257,6 @@ fn kinds_that_are_not_read_are_named_with_a_way_out() {
     let folder = tempfile::tempdir().unwrap();
     for (name, start, kind, way) in [
         ("a.heic", &b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"[..], "HEIC", "heif-convert"),
-        ("a.avif", b"\0\0\0\x1cftypavif\0\0\0\0mif1avif", "AVIF", "avifdec"),
         ("a.cr3", b"\0\0\0\x18ftypcrx \0\0\0\x01crx isom", "camera raw", "darktable"),
         ("a.dng", b"II*\0\x08\0\0\0", "camera raw", "darktable"),
     ] {
@@ -272,12 +271,13 @@ fn kinds_that_are_not_read_are_named_with_a_way_out() {
 }
 
 #[test]
-fn half_a_file_of_light_or_of_jpeg_xl_is_damaged_in_one_sentence() {
+fn half_a_file_is_damaged_in_one_sentence() {
     let folder = tempfile::tempdir().unwrap();
     for (name, start) in [
         ("a.jxl", &b"\xff\x0a\xfa\x7f\x01\x90\x08\x06"[..]),
         ("b.jxl", b"\0\0\0\x0cJXL \x0d\x0a\x87\x0a"),
         ("c.exr", b"\x76\x2f\x31\x01\x02\0\0\0"),
+        ("d.avif", b"\0\0\0\x1cftypavif\0\0\0\0mif1avif"),
     ] {
         let path = folder.path().join(name);
         pixmend::settings::write(&path, start, Existing::Refuse).unwrap();

@@ -1,6 +1,7 @@
 //! All integration tests in one binary: each would link wgpu and Burn anew.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod avif;
 mod bad_input;
 mod cli;
 mod comparing;

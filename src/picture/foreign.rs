@@ -16,8 +16,6 @@ const HEIC: Foreign = Foreign {
     way_out: "export it as JPEG or PNG (heif-convert IN OUT.png does), or set the phone's camera to \
               \"most compatible\"",
 };
-const AVIF: Foreign =
-    Foreign { kind: "AVIF", way_out: "convert it first: avifdec IN OUT.png keeps every bit" };
 const PHOTOSHOP: Foreign =
     Foreign { kind: "Photoshop", way_out: "save it as a flat TIFF or PNG from the program" };
 const RAW: Foreign = Foreign {
@@ -31,6 +29,14 @@ const RAW_ENDINGS: [&str; 16] = [
     "pef", "rwl", "srw",
 ];
 
+/// Whether a file is AVIF by its first bytes. What a general brand stands for is said by the
+/// compatible ones.
+pub(super) fn is_avif(start: &[u8]) -> bool {
+    let Some((_, brands)) = start.split_at_checked(4) else { return false };
+    let Some(brands) = brands.strip_prefix(b"ftyp") else { return false };
+    brands[..brands.len().min(24)].chunks_exact(4).any(|brand| matches!(brand, b"avif" | b"avis"))
+}
+
 /// What a file is by its first bytes, and for raw files by its ending; leaves the reader at its
 /// start.
 pub(super) fn of(path: &Path, reader: &mut (impl BufRead + Seek)) -> io::Result<Option<Foreign>> {
@@ -40,11 +46,9 @@ pub(super) fn of(path: &Path, reader: &mut (impl BufRead + Seek)) -> io::Result<
     let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     let is_tiff = start.starts_with(b"II*\0") || start.starts_with(b"MM\0*");
     Ok(match start.as_slice() {
+        bytes if is_avif(bytes) => None,
         [_, _, _, _, b'f', b't', b'y', b'p', brand @ ..] => match brand.get(..4) {
-            Some(b"avif" | b"avis") => Some(AVIF),
             Some(b"crx ") => Some(RAW),
-            // Which of the two a general brand stands for is said by the compatible ones.
-            _ if brand.chunks_exact(4).any(|brand| brand == b"avif") => Some(AVIF),
             Some(b"heic" | b"heix" | b"hevc" | b"heim" | b"heis" | b"mif1" | b"msf1") => Some(HEIC),
             _ => None,
         },
@@ -70,7 +74,9 @@ mod tests {
             found.map(|foreign| foreign.kind)
         };
         assert_eq!(kind("a", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"), Some("HEIC"));
-        assert_eq!(kind("a", b"\0\0\0\x1cftypmif1\0\0\0\0mif1avif"), Some("AVIF"));
+        let avif = b"\0\0\0\x1cftypmif1\0\0\0\0mif1avif";
+        assert_eq!(kind("a", avif), None);
+        assert!(is_avif(avif) && !is_avif(b"\0\0\0\x18ftypheic") && !is_avif(b"avif"));
         assert_eq!(kind("a", b"\0\0\0\x18ftypcrx \0\0\0\x01"), Some("camera raw"));
         assert_eq!(kind("a.NEF", b"MM\0*\0\0\0\x08"), Some("camera raw"));
         assert_eq!(kind("a.tif", b"MM\0*\0\0\0\x08"), None);

@@ -9,6 +9,7 @@ use std::{
 
 use image::{
     ColorType, DynamicImage, ImageDecoder as _, ImageError, ImageFormat, ImageReader, Limits,
+    error::{DecodingError, ImageFormatHint, UnsupportedError, UnsupportedErrorKind},
     metadata::Orientation,
 };
 
@@ -206,6 +207,20 @@ enum DecodeError {
 }
 
 impl DecodeError {
+    /// What the named format should not hold.
+    fn damaged(format: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        let format = ImageFormatHint::Name(format.to_owned());
+        Self::Image(ImageError::Decoding(DecodingError::new(format, error)))
+    }
+
+    /// What the named format may hold and is not read.
+    fn unsupported(format: &str, what: &str) -> Self {
+        Self::Image(ImageError::Unsupported(UnsupportedError::from_format_and_kind(
+            ImageFormatHint::Name(format.to_owned()),
+            UnsupportedErrorKind::GenericFeature(what.to_owned()),
+        )))
+    }
+
     fn of(self, path: &Path) -> Error {
         let path = path.to_owned();
         match self {
@@ -218,7 +233,13 @@ impl DecodeError {
                 Error::read(path, error)
             }
             Self::Image(ImageError::Unsupported(source)) => {
-                Error::Unsupported { path, source: Box::new(source) }
+                let what = match (source.format_hint(), source.kind()) {
+                    (ImageFormatHint::Name(format), UnsupportedErrorKind::GenericFeature(what)) => {
+                        format!("{format} with {what}")
+                    }
+                    _ => "this kind of picture file".to_owned(),
+                };
+                Error::Unsupported { path, what, source: Box::new(source) }
             }
             Self::Image(error) => Error::Damaged { path, source: Box::new(error) },
         }
@@ -234,6 +255,7 @@ fn guess(reader: &mut (impl BufRead + Seek)) -> std::io::Result<Option<Format>> 
         [b'I', b'I', 43, 0, ..] | [b'M', b'M', 0, 43, ..] => Some(Format::Tiff),
         // Bare, and in a container.
         [0xFF, 0x0A, ..] | [0, 0, 0, 0x0C, b'J', b'X', b'L', b' ', ..] => Some(Format::JpegXl),
+        start if foreign::is_avif(start) => Some(Format::Avif),
         _ => guessed.and_then(Format::of_image),
     })
 }
@@ -244,6 +266,7 @@ fn decode(
 ) -> Result<(DynamicImage, Metadata), DecodeError> {
     match (format, format.image()) {
         (Format::OpenExr, _) => formats::open_exr::decode(reader),
+        (Format::Avif, _) => formats::avif::decode(reader),
         (_, Some(known)) => decode_known(reader, known),
         (_, None) => formats::jpeg_xl::decode(reader),
     }

@@ -49,10 +49,13 @@ pub(super) fn matrices(
 
 /// Its rows and columns, output by input.
 fn matrix(slot: &Slot, config: &NetworkConfig) -> Option<[usize; 2]> {
+    let makes_pixels = match config {
+        // All of its decoder counts as last, and nearly all of that makes features.
+        NetworkConfig::Unet(_) => slot.path.starts_with("tail."),
+        _ => config.part(&slot.path) == Part::Last,
+    };
     match slot.shape[..] {
-        [outputs, inputs, height, width]
-            if inputs > PICTURES && config.part(&slot.path) != Part::Last =>
-        {
+        [outputs, inputs, height, width] if inputs > PICTURES && !makes_pixels => {
             Some([outputs, inputs * height * width])
         }
         _ => None,

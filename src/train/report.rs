@@ -36,18 +36,20 @@ img{width:320px;height:320px;image-rendering:pixelated}";
 
 pub(super) fn write(trainer: &Trainer, verdict: &Verdict, folder: &Path) -> Result<PathBuf> {
     std::fs::create_dir_all(folder).map_err(|error| Error::write(folder, error))?;
+    let curve = curve(trainer);
+    // By itself as well, for the card of a model.
+    settings::write(&folder.join("curve.svg"), curve.as_bytes(), Existing::Replace)?;
     let mut page = String::from("<!doctype html><meta charset=\"utf-8\">");
     // Writing into a string cannot fail.
     let _infallible = write!(
         page,
         "<title>Training report</title><style>{STYLE}</style><h1>{}</h1>\
-         <p>{} steps; {} photos to learn from, {} to choose by, {} for this verdict.</p>{}{}",
+         <p>{} steps; {} photos to learn from, {} to choose by, {} for this verdict.</p>{curve}{}",
         escaped(&capitalised(&verdict.sentence)),
         trainer.done(),
         trainer.split.train.len(),
         trainer.split.validation.len(),
         trainer.split.test.len(),
-        curve(trainer),
         table(verdict),
     );
     crops(trainer, folder, &mut page)?;
@@ -95,7 +97,8 @@ fn curve(trainer: &Trainer) -> String {
         let _infallible = write!(labels, "<text x=\"0\" y=\"{:.1}\">{value:.2}</text>", y + 4.0);
     }
     format!(
-        "<svg viewBox=\"0 0 {width} {height}\" width=\"{width}\" font-size=\"12\">\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
+         font-size=\"12\" font-family=\"sans-serif\"><rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\
          <path d=\"M40 {level:.1}H{:.0}\" stroke=\"#999\" stroke-dasharray=\"4\"/>\
          <polyline points=\"{line}\" fill=\"none\" stroke=\"#c60\" stroke-width=\"2\"/>{labels}\
          <text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"end\">{} steps</text>\

@@ -2,16 +2,15 @@
 
 use std::io::{BufRead, Seek};
 
-use image::{
-    DynamicImage, ImageBuffer, ImageError, Pixel,
-    error::{DecodingError, ImageFormatHint, UnsupportedError, UnsupportedErrorKind},
-};
+use image::{DynamicImage, ImageBuffer, Pixel};
 use jxl_oxide::{
     AllocTracker, AuxBoxData, EnumColourEncoding, FrameBufferSample, JxlImage, PixelFormat, Render,
     RenderingIntent,
 };
 
 use super::super::{DecodeError, MAX_DECODED_BYTES, Metadata, divide_by_alpha};
+
+const NAME: &str = "JPEG XL";
 
 /// Room for floats of each channel, and for what is decoded from them.
 const ROOM: usize = 8 * MAX_DECODED_BYTES as usize;
@@ -35,7 +34,7 @@ pub(in super::super) fn decode(
         return Err(DecodeError::TooLarge(Some((width, height))));
     }
     if format.has_black() {
-        return Err(unsupported("inks instead of light (CMYK)"));
+        return Err(DecodeError::unsupported(NAME, "inks instead of light (CMYK)"));
     }
     if picture.hdr_type().is_some() {
         // Brighter than white is laid into what a screen shows.
@@ -87,15 +86,7 @@ where
 }
 
 fn damaged(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> DecodeError {
-    let format = ImageFormatHint::Name("JPEG XL".to_owned());
-    DecodeError::Image(ImageError::Decoding(DecodingError::new(format, error)))
-}
-
-fn unsupported(what: &str) -> DecodeError {
-    DecodeError::Image(ImageError::Unsupported(UnsupportedError::from_format_and_kind(
-        ImageFormatHint::Name("JPEG XL".to_owned()),
-        UnsupportedErrorKind::GenericFeature(what.to_owned()),
-    )))
+    DecodeError::damaged(NAME, error)
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use crate::{
     settings::{Existing, PendingFile},
 };
 
+pub(super) mod avif;
 mod encoders;
 pub(super) mod jpeg_xl;
 pub(super) mod open_exr;
@@ -54,6 +55,8 @@ pub enum Format {
     Pnm,
     /// 8 and 16 bit; the first picture of several.
     JpegXl,
+    /// 8 bit, and 10 and 12 which become 16; the first picture of several.
+    Avif,
     /// Amounts of light, which become 16 bit; no metadata.
     OpenExr,
 }
@@ -63,12 +66,13 @@ impl Format {
     pub const WRITTEN: [Self; 5] = [Self::Jpeg, Self::Png, Self::WebP, Self::Tiff, Self::Bmp];
 
     /// Those that are only read.
-    pub const READ: [Self; 5] = [Self::Gif, Self::Qoi, Self::Pnm, Self::JpegXl, Self::OpenExr];
+    pub const READ: [Self; 6] =
+        [Self::Gif, Self::Qoi, Self::Pnm, Self::JpegXl, Self::Avif, Self::OpenExr];
 
     /// Endings of all that is read, without the dot.
-    pub const ENDINGS: [&str; 15] = [
+    pub const ENDINGS: [&str; 16] = [
         "jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp", "gif", "qoi", "pbm", "pgm", "ppm",
-        "pam", "jxl", "exr",
+        "pam", "jxl", "avif", "exr",
     ];
 
     /// The format to be written that a path's ending names.
@@ -109,6 +113,7 @@ impl Format {
             Self::Qoi => ImageFormat::Qoi,
             Self::Pnm => ImageFormat::Pnm,
             Self::OpenExr => ImageFormat::OpenExr,
+            Self::Avif => ImageFormat::Avif,
             Self::JpegXl => return None,
         })
     }
@@ -126,6 +131,7 @@ impl Format {
             Self::Qoi => "QOI",
             Self::Pnm => "PNM",
             Self::JpegXl => "JPEG XL",
+            Self::Avif => "AVIF",
             Self::OpenExr => "OpenEXR",
         }
     }
@@ -143,6 +149,7 @@ impl Format {
             Self::Qoi => "qoi",
             Self::Pnm => "pnm",
             Self::JpegXl => "jxl",
+            Self::Avif => "avif",
             Self::OpenExr => "exr",
         }
     }
@@ -156,6 +163,7 @@ impl Format {
             // The header counts bytes in 32 bits; 32,767 a side stays below.
             Self::Bmp => 32_767,
             Self::Gif => 65_535,
+            Self::Avif => 65_536,
             Self::Png | Self::Tiff | Self::Qoi | Self::Pnm | Self::JpegXl | Self::OpenExr => {
                 i32::MAX as u32
             }
@@ -498,9 +506,12 @@ fn encode(format: Format, header: &Header, file: File, queue: Receiver<Vec<u8>>)
         Format::Jpeg => encoders::jpeg(header, rows, &mut file),
         Format::WebP => encoders::webp(header, rows, &mut file),
         Format::Bmp => encoders::bmp(header, rows, &mut file),
-        Format::Gif | Format::Qoi | Format::Pnm | Format::JpegXl | Format::OpenExr => {
-            Err(io::Error::other("this format is only read"))
-        }
+        Format::Gif
+        | Format::Qoi
+        | Format::Pnm
+        | Format::JpegXl
+        | Format::Avif
+        | Format::OpenExr => Err(io::Error::other("this format is only read")),
     };
     let flushed = encoded.and_then(|()| file.flush());
     match file.failure {

@@ -9,12 +9,11 @@ use exr::{
     meta::{attribute::Chromaticities, header::Header},
     prelude::{ReadChannels as _, ReadLayers as _, Text},
 };
-use image::{
-    DynamicImage, ImageBuffer, ImageError,
-    error::{DecodingError, ImageFormatHint, UnsupportedError, UnsupportedErrorKind},
-};
+use image::{DynamicImage, ImageBuffer, ImageError};
 
 use super::super::{DecodeError, MAX_DECODED_BYTES, Metadata, light};
+
+const NAME: &str = "OpenEXR";
 
 /// Red, green, blue and white of ITU-R BT.709, in which a file is that says nothing.
 const BT_709: [(f32, f32); 4] = [(0.64, 0.33), (0.3, 0.6), (0.15, 0.06), (0.3127, 0.329)];
@@ -29,14 +28,13 @@ pub(in super::super) fn decode(
     };
     let coloured =
         |header: &&Header| !header.deep && ["R", "G", "B"].iter().all(|name| names(header, name));
-    let header = reader
-        .headers()
-        .iter()
-        .find(coloured)
-        .ok_or_else(|| unsupported("a picture without red, green and blue"))?;
+    let header =
+        reader.headers().iter().find(coloured).ok_or_else(|| {
+            DecodeError::unsupported(NAME, "a picture without red, green and blue")
+        })?;
     let shared = &header.shared_attributes;
     if shared.chromaticities.as_ref().is_some_and(|stated| !is_bt_709(stated)) {
-        return Err(unsupported("primaries other than those of sRGB"));
+        return Err(DecodeError::unsupported(NAME, "primaries other than those of sRGB"));
     }
     let (window, alpha) = (shared.display_window, names(header, "A"));
     let (width, height) = (window.size.width() as u32, window.size.height() as u32);
@@ -84,19 +82,11 @@ fn is_bt_709(stated: &Chromaticities) -> bool {
 }
 
 fn damaged(error: exr::error::Error) -> DecodeError {
-    let format = ImageFormatHint::Name("OpenEXR".to_owned());
     match error {
         exr::error::Error::Io(error) => DecodeError::Image(ImageError::IoError(error)),
-        exr::error::Error::NotSupported(what) => unsupported(&what),
-        other => DecodeError::Image(ImageError::Decoding(DecodingError::new(format, other))),
+        exr::error::Error::NotSupported(what) => DecodeError::unsupported(NAME, &what),
+        other => DecodeError::damaged(NAME, other),
     }
-}
-
-fn unsupported(what: &str) -> DecodeError {
-    DecodeError::Image(ImageError::Unsupported(UnsupportedError::from_format_and_kind(
-        ImageFormatHint::Name("OpenEXR".to_owned()),
-        UnsupportedErrorKind::GenericFeature(what.to_owned()),
-    )))
 }
 
 #[cfg(test)]
