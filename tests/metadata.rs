@@ -14,6 +14,9 @@ use crate::support::{exif, kinds, picture, read_exif, stderr, upscale};
 
 const XMP: &str = r#"<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description tiff:Orientation="6" exif:PixelXDimension="24" exif:GPSLatitude="52,30N" photoshop:Headline="The sea"/></rdf:RDF></x:xmpmeta>"#;
 
+/// With its prefixes declared, as readers of XML want them.
+const RDF: &str = r#"<rdf:Description rdf:about="" xmlns:tiff="http://ns.adobe.com/tiff/1.0/" xmlns:exif="http://ns.adobe.com/exif/1.0/" xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/" "#;
+
 /// A caption and a city.
 fn iptc() -> Vec<u8> {
     b"\x1c\x02\x78\0\x09A caption\x1c\x02\x5a\0\x06Berlin".to_vec()
@@ -322,5 +325,45 @@ fn a_print_states_its_dots_per_inch() {
     for name in ["b.jpg", "b.png", "b.webp", "b.tif"] {
         let path = written(name, Some(block.get_ref().clone()));
         assert_eq!(resolution(&path), stated, "{name}");
+    }
+}
+
+/// What exiftool says of a file, warnings first.
+fn exiftool(path: &Path) -> Vec<String> {
+    let mut command = std::process::Command::new("exiftool");
+    command.args(["-validate", "-warning", "-error", "-a", "-s3", "-Make", "-Orientation#"]);
+    command.args(["-GPSLatitude#", "-Headline", "-Caption-Abstract", "-City"]);
+    let output = command.arg(path).output().expect("exiftool is installed");
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+#[ignore = "needs exiftool"]
+fn exiftool_reads_what_was_written_and_finds_nothing_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    for format in [Format::Jpeg, Format::Png, Format::WebP, Format::Tiff] {
+        let path = folder.path().join(format!("all.{}", format.extension()));
+        let metadata = Metadata {
+            // A whole profile, since this one is read.
+            icc: Some(moxcms::ColorProfile::new_srgb().encode().unwrap()),
+            xmp: Some(XMP.replace("<rdf:Description ", RDF).into()),
+            ..full(ColorType::Rgb8)
+        };
+        save(&path, &picture(24, 12).into(), metadata, Encoding::default());
+        let said = exiftool(&path);
+        let serious = said.iter().filter(|line| {
+            let known = ["[minor]", "Missing required"];
+            line.contains("arning:") && !known.iter().any(|known| line.contains(known))
+        });
+        assert_eq!(serious.count(), 0, "{path:?}: {said:#?}");
+        let expected = match format {
+            Format::WebP => &["Pixmend", "The sea"][..],
+            _ => &["Pixmend", "The sea", "A caption", "Berlin"],
+        };
+        for words in expected {
+            assert!(said.iter().any(|line| line == words), "{path:?} without {words}: {said:#?}");
+        }
+        let latitude = said.iter().filter_map(|line| line.parse::<f64>().ok());
+        assert!(latitude.into_iter().any(|value| (52.0..53.0).contains(&value)), "{said:#?}");
     }
 }

@@ -10,11 +10,11 @@ use image::{ColorType, ExtendedColorType};
 use jpeg_encoder::{JpegColorType, PixelDensity, PixelDensityUnit, SamplingFactor, rgb_to_ycbcr};
 use tiff::{
     encoder::{TiffEncoder, TiffKind},
-    tags::{CompressionMethod, ExtraSamples, PhotometricInterpretation, Predictor, Tag},
+    tags::{CompressionMethod, ExtraSamples, PhotometricInterpretation, Predictor, Tag, Type},
 };
 
 use super::{
-    super::metadata::{IPTC_TAG, Metadata, TiffTags, XMP_TAG, iptc},
+    super::metadata::{IPTC_TAG, Metadata, TiffTags, XMP_TAG, iptc, write_tags},
     Header, Output, Rows, samples,
 };
 use webp::PixelLayout;
@@ -168,9 +168,13 @@ fn tiff_strips<K: TiffKind>(
         directory.write_tag(tag, offset)?;
     }
     let Metadata { icc, xmp, iptc, .. } = &header.metadata;
-    for (tag, part) in [(Tag::IccProfile, icc), (XMP_TAG, xmp), (IPTC_TAG, iptc)] {
+    for (tag, kind, part) in [
+        (Tag::IccProfile, Type::UNDEFINED, icc),
+        (XMP_TAG, Type::BYTE, xmp),
+        (IPTC_TAG, Type::UNDEFINED, iptc),
+    ] {
         if let Some(bytes) = part {
-            directory.write_tag(tag, bytes.as_slice())?;
+            write_tags(&mut directory, &[(tag, kind, bytes.clone())])?;
         }
     }
     directory.finish()?;

@@ -358,7 +358,11 @@ impl TiffTags {
     }
 }
 
-fn write_tags<W: Write + Seek, K: TiffKind>(
+/// Writes tags, whose values are in the byte order of this machine.
+///
+/// # Errors
+/// As the TIFF encoder.
+pub fn write_tags<W: Write + Seek, K: TiffKind>(
     directory: &mut DirectoryEncoder<'_, W, K>,
     tags: &[(Tag, Type, Vec<u8>)],
 ) -> TiffResult<()> {
