@@ -17,7 +17,7 @@ use super::{
     repaint::check_scope,
     texture::{self, Hole},
     tiled::{self, Engine, Task},
-    unveil::unveiled,
+    unveil::{Evidence, Fit},
     upscale::bleed,
 };
 
@@ -40,6 +40,9 @@ const RING: f32 = 3.0;
 /// How much a pixel of the ring counts by itself, 0 to 1: little, so that means of many are matched
 /// and not each for itself.
 const TRUST: f32 = 1.0 / 64.0;
+
+/// Parts that are asked for the veil that all have in common, the largest ones.
+const MOST_COMPARED: usize = 24;
 
 /// Rows of the result that leave together.
 const BAND: u32 = 256;
@@ -216,7 +219,8 @@ pub fn mend<'a>(
     if regions.boxes().is_empty() {
         monitor.note("nothing is marked: the result is the photo as it was");
     }
-    let targets = regions.boxes().iter().map(|region| region.grown_within(reach, width, height));
+    let targets: Vec<Rect> =
+        regions.boxes().iter().map(|region| region.grown_within(reach, width, height)).collect();
     let mut job = Job {
         picture,
         mask,
@@ -225,8 +229,9 @@ pub fn mend<'a>(
         options,
         begin,
         done: 0,
-        total: targets.clone().map(|target| target.area()).sum::<u64>().max(1),
+        total: targets.iter().map(Rect::area).sum::<u64>().max(1),
         regions: &regions,
+        veil: None,
         network: None,
         kernels: None,
         used: [false; 3],
@@ -234,7 +239,8 @@ pub fn mend<'a>(
     };
     let mut edited = picture.pixels.clone();
     let mut shares = GrayImage::new(width, height);
-    for (part, target) in targets.enumerate() {
+    job.veil = job.shared_veil(&targets);
+    for (part, target) in targets.into_iter().enumerate() {
         job.tell()?;
         job.fill(part, target, &mut edited, &mut shares)?;
         job.done += target.area();
@@ -293,6 +299,8 @@ struct Job<'a> {
     begin: Instant,
     done: u64,
     total: u64,
+    /// What all parts of a see-through mark have in common.
+    veil: Option<Fit>,
     /// Made when it is needed first.
     network: Option<Engine<'a>>,
     kernels: Option<String>,
@@ -307,10 +315,14 @@ struct Window {
     pixels: DynamicImage,
     /// All that is marked in it, grown: exactly 0 or 255.
     marks: GrayImage,
+    /// The marks as they were made, before they are grown.
+    painted: GrayImage,
     /// What of the answer is used: the part at hand, grown and feathered.
     shares: GrayImage,
     /// Nothing of what is under the marks is of use.
     hides: bool,
+    /// It is rather a hole than a mark.
+    deep: bool,
     /// Pixels of the part's box, by which progress is told.
     target: u64,
 }
@@ -354,14 +366,9 @@ impl<'a> Job<'a> {
         shares
     }
 
-    /// Fills a part of what is marked, which reaches as far as `target`.
-    fn fill(
-        &mut self,
-        part: usize,
-        target: Rect,
-        edited: &mut DynamicImage,
-        shares: &mut GrayImage,
-    ) -> Result<()> {
+    /// What a filler of a part works on, which reaches as far as `target`; `None` if nothing is left
+    /// of it.
+    fn window(&self, part: usize, target: Rect) -> Option<Window> {
         let (width, height) = self.picture.size();
         let side = target.width.max(target.height);
         // As much again around it as it is large.
@@ -370,46 +377,85 @@ impl<'a> Job<'a> {
         let (regions, grow) = (self.regions, self.options.grow);
         let own =
             self.piece(area, |piece, area| mask::grown(&regions.own(part, &piece, area), grow));
-        let shares_here = self.shares(part, area, &own);
+        let shares = self.shares(part, area, &own);
         let mut own = own;
         self.spare(&mut own, area);
         if mask::count(&own) == 0 {
-            return Ok(()); // It was made so small that nothing is left, or is protected.
+            return None; // It was made so small that nothing is left, or is protected.
         }
         let pixels = self.picture.pixels.crop_imm(area.x, area.y, area.width, area.height);
         let mut marks = self.piece(area, |piece, _| mask::grown(&piece, grow));
-        // As they were made, before they are grown.
         let mut painted = cut(self.mask, area);
         self.spare(&mut marks, area);
         self.spare(&mut painted, area);
-        let window = Window {
+        Some(Window {
             area,
             hides: self.options.hides || is_opaque(&luma(&planes(&pixels)), &marks),
             pixels: bleed(&pixels).unwrap_or(pixels),
             marks,
-            shares: shares_here,
+            painted,
+            shares,
+            deep: mask::depth(&own) > DEEP,
             target: target.area(),
+        })
+    }
+
+    /// What a window says of the mark that the photo shines through, if it may.
+    fn evidence(&self, window: &Window) -> Option<Evidence> {
+        let computes = match self.filler {
+            Filler::Texture { .. } => false,
+            Filler::Unveil { .. } | Filler::Auto { .. } => true,
+            // Others want the photo as it is.
+            Filler::Network { model, .. } => model.config().takes_marked(),
         };
-        let shines = match self.filler {
-            Filler::Texture { .. } => None,
-            _ if window.hides => None,
-            _ => unveiled(&planes(&window.pixels), &painted, &window.marks),
-        };
+        let wanted = computes && !window.hides;
+        wanted.then(|| Evidence::of(&planes(&window.pixels), &window.painted, &window.marks))?
+    }
+
+    /// The veil that the largest parts of what is marked have in common, if they do.
+    fn shared_veil(&self, targets: &[Rect]) -> Option<Fit> {
+        let mut parts: Vec<usize> = (0..targets.len()).collect();
+        parts.sort_by_key(|part| std::cmp::Reverse(targets[*part].area()));
+        parts.truncate(MOST_COMPARED);
+        if parts.len() < 2 {
+            return None;
+        }
+        let windows = parts.into_iter().filter_map(|part| self.window(part, targets[part]));
+        let all: Vec<Evidence> = windows.filter_map(|window| self.evidence(&window)).collect();
+        if all.len() < 2 { None } else { Evidence::together(&all).fit() }
+    }
+
+    /// Fills a part of what is marked, which reaches as far as `target`.
+    fn fill(
+        &mut self,
+        part: usize,
+        target: Rect,
+        edited: &mut DynamicImage,
+        shares: &mut GrayImage,
+    ) -> Result<()> {
+        let Some(window) = self.window(part, target) else { return Ok(()) };
+        let area = window.area;
+        let veil = self.evidence(&window).and_then(|evidence| {
+            let shared = self.veil.as_ref().and_then(|veil| evidence.judge(veil));
+            Fit::better(evidence.fit(), shared)
+        });
+        let shines =
+            veil.map(|veil| veil.lifted(&planes(&window.pixels), &window.painted, &window.marks));
         self.used[2] |= shines.is_some();
         let mut planes = match (shines, self.filler) {
-            (Some(planes), Filler::Unveil { .. }) => planes,
-            (None, Filler::Unveil { seed }) | (_, Filler::Texture { seed }) => {
+            (Some(planes), _) => planes,
+            (None, Filler::Texture { seed } | Filler::Unveil { seed }) => {
                 self.textured(&window, seed)?
             }
-            (None, Filler::Auto { model, device, seed }) if mask::depth(&own) > DEEP => {
+            (None, Filler::Auto { model, device, seed }) if window.deep => {
                 match self.textured(&window, seed) {
                     // There is nothing to copy from.
-                    Err(Error::Setting(_)) => self.through(&window, None, model, device)?,
+                    Err(Error::Setting(_)) => self.through(&window, model, device)?,
                     other => other?,
                 }
             }
-            (shines, Filler::Network { model, device } | Filler::Auto { model, device, .. }) => {
-                self.through(&window, shines.as_ref(), model, device)?
+            (None, Filler::Network { model, device } | Filler::Auto { model, device, .. }) => {
+                self.through(&window, model, device)?
             }
         };
         match_ring(&mut planes, &window, self.options.feather);
@@ -442,14 +488,8 @@ impl<'a> Job<'a> {
         Ok(hole.planes)
     }
 
-    /// The network's answer for a window, of which perhaps is known what shines through.
-    fn through(
-        &mut self,
-        window: &Window,
-        shines: Option<&Planes>,
-        model: &'a Model,
-        device: &'a Chosen,
-    ) -> Result<Planes> {
+    /// The network's answer for a window.
+    fn through(&mut self, window: &Window, model: &'a Model, device: &'a Chosen) -> Result<Planes> {
         self.used[0] = true;
         if self.network.is_none() {
             let engine = Engine::new(model, device)?;
@@ -458,10 +498,8 @@ impl<'a> Job<'a> {
         }
         let Some(engine) = &mut self.network else { unreachable!("it was made above") };
         let hides = window.hides;
-        let begun = (hides || engine.network.takes_marked()).then(|| match shines {
-            Some(shines) => window.with(shines),
-            None => window.with(&continued(&planes(&window.pixels), &window.marks)),
-        });
+        let begun = (hides || engine.network.takes_marked())
+            .then(|| window.with(&continued(&planes(&window.pixels), &window.marks)));
         let source = begun.as_ref().unwrap_or(&window.pixels);
         let Rect { width, height, .. } = window.area;
         let task = Task {
@@ -526,16 +564,13 @@ impl Window {
 
 /// What a network that fills masks learns from: a picture, what is marked of it (not 0), and
 /// whether nothing of what is under the marks is of use, as far as that is known. As [`mend`] shows
-/// it to one that takes what is marked: with what shines through, or else a smooth continuation, in
-/// the place of the marks; and as it was given.
+/// it to one that takes what is marked: with a smooth continuation in the place of the marks; and as
+/// it was given.
 #[must_use]
 pub fn shown(given: Planes, marks: &GrayImage, hides: bool) -> [Planes; 2] {
-    if hides || is_opaque(&luma(&given), marks) {
-        let continued = continued(&given, marks);
-        return [continued.clone(), continued];
-    }
-    let begun = unveiled(&given, marks, marks).unwrap_or_else(|| continued(&given, marks));
-    [begun, given]
+    let begun = continued(&given, marks);
+    let hides = hides || is_opaque(&luma(&given), marks);
+    [begun.clone(), if hides { begun } else { given }]
 }
 
 /// With what surrounds the marks in their place.

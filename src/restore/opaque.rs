@@ -2,29 +2,47 @@
 
 use image::GrayImage;
 
-/// Ink is even: so much of the differences between neighbours that are both marked must be...
-const EVEN_SHARE: f32 = 0.15;
+use crate::mask;
 
-/// ...at most this part of what neighbours outside commonly differ by. What shines through a mark
+/// Ink is even: of the differences between neighbours that are both well inside of a mark, so many...
+const EVEN_SHARE: f32 = 0.3;
+
+/// ...and where marks are too thin to have an inside, so many of all that are marked...
+const THIN_SHARE: f32 = 0.15;
+
+/// ...are at most this part of what as many of those outside are at most. What shines through a mark
 /// of the opacity `a` differs by `1 - a` of that.
 const EVEN: f32 = 0.2;
 
-/// What counts as common outside: so much of the differences are smaller.
-const COMMON_SHARE: f32 = 0.25;
+/// Where that is next to nothing, ink has no more than this.
+const LEAST: f32 = 0.2 / 255.0;
 
-/// The least common difference that says anything, where white is 1: through a mark on a smooth
-/// sky there is nothing to see.
-const LEAST: f32 = 1.0 / 255.0;
+/// Pixels of a mark this deep are well inside.
+const INSIDE: f32 = 2.0;
+
+/// Fewer differences say nothing.
+const FEWEST: usize = 30;
+
+/// Where so many of the differences outside are at most so large, nothing can be seen through a mark
+/// that is not seen around it.
+const SMOOTH: (f32, f32) = (0.75, 2.0 / 255.0);
 
 /// Whether what `marks` marks (not 0) hides what is under it, as far as can be seen: it is far
-/// more even than `luma` (0 to 1, of the same size) around it. False where that cannot be told.
+/// more even than `luma` (0 to 1, of the same size) around it. Also on a photo so smooth that what is
+/// under it is no different from what is around it. False where that cannot be told.
 pub fn is_opaque(luma: &[f32], marks: &GrayImage) -> bool {
     let wide = marks.width() as usize;
-    let (mut inside, mut outside) = (Vec::new(), Vec::new());
+    let depths = mask::depths(marks);
+    let (mut deep, mut inside, mut outside) = (Vec::new(), Vec::new(), Vec::new());
     let mut compare = |a: usize, b: usize| {
         let difference = (luma[a] - luma[b]).abs();
         match (marks.as_raw()[a] > 0, marks.as_raw()[b] > 0) {
-            (true, true) => inside.push(difference),
+            (true, true) => {
+                inside.push(difference);
+                if depths[a].min(depths[b]) >= INSIDE {
+                    deep.push(difference);
+                }
+            }
             (false, false) => outside.push(difference),
             _ => {}
         }
@@ -37,8 +55,17 @@ pub fn is_opaque(luma: &[f32], marks: &GrayImage) -> bool {
             compare(at, at + wide);
         }
     }
-    match (quantile(&mut inside, EVEN_SHARE), quantile(&mut outside, COMMON_SHARE)) {
-        (Some(inside), Some(outside)) => outside >= LEAST && inside <= EVEN * outside,
+    let (smooth_share, smooth) = SMOOTH;
+    if !inside.is_empty() && quantile(&mut outside, smooth_share).is_some_and(|most| most <= smooth)
+    {
+        return true;
+    }
+    let (inside, share) = match deep.len() {
+        FEWEST.. => (&mut deep, EVEN_SHARE),
+        _ => (&mut inside, THIN_SHARE),
+    };
+    match (quantile(inside, share), quantile(&mut outside, share)) {
+        (Some(inside), Some(outside)) => inside <= (EVEN * outside).max(LEAST),
         _ => false,
     }
 }
@@ -81,7 +108,7 @@ mod tests {
                 assert!(!judged(opacity, 0.3, loose), "{opacity}, {loose}");
             }
         }
-        assert!(!judged(1.0, 0.0, 0), "on a smooth photo it cannot be told");
+        assert!(judged(1.0, 0.0, 0) && judged(0.5, 0.0, 0), "on a smooth photo it does not matter");
         assert!(!is_opaque(&[], &GrayImage::new(0, 0)));
         assert!(!is_opaque(&[0.5; 4], &GrayImage::from_pixel(2, 2, Luma([255]))), "all is marked");
     }

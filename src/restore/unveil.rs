@@ -34,6 +34,9 @@ const EXPLAINED: f32 = 0.7;
 /// it at least.
 const UNLIKE: f32 = 4.0;
 
+/// A veil is clearly better than another if it leaves less than this part of the other's jump.
+const CLEARLY: f32 = 0.7;
+
 /// A jump counts at most this much, where white is 1: an edge of the photo may run along the mark.
 const MOST_JUMP: f32 = 60.0 / 255.0;
 
@@ -46,80 +49,173 @@ pub type Planes = [Vec<f32>; 3];
 
 /// `1 - a`, and `a c` for red, green and blue.
 #[derive(Clone, Copy, Debug)]
-struct Veil {
+pub struct Veil {
     shines: f32,
     adds: [f32; 3],
 }
 
-/// The photo without its mark: of `marks` (not 0) what shines through, and around it, where `holes`
-/// (not 0) are wider, a smooth continuation. `None` if no even, see-through mark explains what is
-/// there; paint that hides everything is to be told apart before, see [`super::opaque`].
-pub fn unveiled(planes: &Planes, marks: &GrayImage, holes: &GrayImage) -> Option<Planes> {
-    let wide = marks.width() as usize;
-    let depths = mask::depths(marks);
-    let continued = |known: &dyn Fn(usize) -> bool, planes: &Planes| {
-        let known: Vec<f32> = (0..planes[0].len()).map(|i| f32::from(u8::from(known(i)))).collect();
-        let mut planes = planes.clone();
-        planes.iter_mut().for_each(|plane| diffuse(plane, &known, wide));
-        planes
-    };
-    let is_hole = |i: usize| marks.as_raw()[i] > 0 || holes.as_raw()[i] > 0;
-    let around = continued(&|i| !is_hole(i), planes);
-    let outside = roughness(planes, wide, |i| !is_hole(i))?;
-    let marked = mask::count(marks);
-    let fits = DEPTHS.into_iter().filter_map(|depth| {
-        let compared: Vec<usize> =
-            (0..depths.len()).filter(|i| (depth..=depth + NEAR).contains(&depths[*i])).collect();
-        let deep = depths.iter().filter(|own| **own >= depth).count();
-        if compared.len() < LEAST || (deep as f32) < LEAST_DEEP * marked as f32 {
-            return None;
-        }
-        let compared: Vec<usize> =
-            compared.iter().copied().step_by(compared.len().div_ceil(MOST)).collect();
-        let inside = roughness(planes, wide, |i| depths[i] >= depth)?;
-        let (veil, jump) = fitted(planes, &around, &compared, inside / outside)?;
-        Some((jump, depth, veil))
-    });
-    let (jump, depth, veil) = fits.min_by(|a, b| a.0.total_cmp(&b.0))?;
-    // On a smooth photo roughness says nothing.
-    let rough = roughness(planes, wide, |i| depths[i] >= depth)? / veil.shines / outside;
-    let is_unlike = outside > 2.0 * ROUGH.1 && !(1.0 / UNLIKE..=UNLIKE).contains(&rough);
-    if jump > EXPLAINED || is_unlike {
-        return None;
+/// What is seen of a mark at one depth.
+#[derive(Clone, Debug, Default)]
+struct Depth {
+    /// Colours under the mark, and what they would be if what is around it went on.
+    seen: Vec<([f32; 3], [f32; 3])>,
+    /// How rough it is under the mark, over how rough around it.
+    rougher: f32,
+}
+
+/// What a piece of a photo says of the mark on it.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    /// By [`DEPTHS`]; `None` where too little is wholly under the mark.
+    depths: [Option<Depth>; DEPTHS.len()],
+    /// What neighbours outside of it commonly differ by.
+    outside: f32,
+}
+
+/// A veil, the depth from which on pixels are wholly under it, and the jump at the border that it
+/// leaves, as a share of the one that is there.
+#[derive(Clone, Copy, Debug)]
+pub struct Fit {
+    veil: Veil,
+    depth: usize,
+    jump: f32,
+}
+
+impl Evidence {
+    /// Of a piece: `marks` are not 0 where it is marked, `holes` where nothing is known of the photo.
+    /// `None` if there is nothing around them.
+    pub fn of(planes: &Planes, marks: &GrayImage, holes: &GrayImage) -> Option<Self> {
+        let wide = marks.width() as usize;
+        let depths = mask::depths(marks);
+        let is_hole = |i: usize| marks.as_raw()[i] > 0 || holes.as_raw()[i] > 0;
+        let around = continued(planes, wide, |i| !is_hole(i));
+        let outside = roughness(planes, wide, |i| !is_hole(i))?;
+        let marked = mask::count(marks);
+        let seen = |depth: f32| {
+            let near: Vec<usize> = (0..depths.len())
+                .filter(|i| (depth..=depth + NEAR).contains(&depths[*i]))
+                .collect();
+            let deep = depths.iter().filter(|own| **own >= depth).count();
+            if near.len() < LEAST || (deep as f32) < LEAST_DEEP * marked as f32 {
+                return None;
+            }
+            let rougher = roughness(planes, wide, |i| depths[i] >= depth)? / outside;
+            let colour = |planes: &Planes, i: usize| [0, 1, 2].map(|channel| planes[channel][i]);
+            let near = near.iter().copied().step_by(near.len().div_ceil(MOST));
+            let seen = near.map(|i| (colour(planes, i), colour(&around, i))).collect();
+            Some(Depth { seen, rougher })
+        };
+        Some(Self { depths: DEPTHS.map(seen), outside })
     }
-    let mut result = planes.clone();
-    for (plane, adds) in result.iter_mut().zip(veil.adds) {
-        for (value, own) in plane.iter_mut().zip(&depths) {
-            if *own >= depth {
-                *value = ((*value - adds) / veil.shines).clamp(0.0, 1.0);
+
+    /// The veil that explains it best; `None` if none does.
+    pub fn fit(&self) -> Option<Fit> {
+        let fits = self.depths.iter().enumerate().filter_map(|(depth, seen)| {
+            let (veil, jump) = fitted(&seen.as_ref()?.seen, seen.as_ref()?.rougher)?;
+            Some(Fit { veil, depth, jump })
+        });
+        let fit = fits.min_by(|a, b| a.jump.total_cmp(&b.jump))?;
+        self.allows(&fit).then_some(fit)
+    }
+
+    /// How well a veil that was found elsewhere explains it; `None` if it does not, or too little
+    /// is under the mark to tell.
+    pub fn judge(&self, elsewhere: &Fit) -> Option<Fit> {
+        let seen = self.depths.iter().enumerate();
+        let fits = seen.filter_map(|(depth, seen)| {
+            let seen = &seen.as_ref()?.seen;
+            let none = jump(seen, &Veil { shines: 1.0, adds: [0.0; 3] }).0;
+            let left = jump(seen, &elsewhere.veil).0;
+            Some(Fit { depth, jump: left / none.max(f32::EPSILON), ..*elsewhere })
+        });
+        let fit = fits.min_by(|a, b| a.jump.total_cmp(&b.jump))?;
+        self.allows(&fit).then_some(fit)
+    }
+
+    /// Whether what a fit leaves is little enough, and what comes out is about as rough as what is
+    /// around it. On a smooth photo roughness says nothing.
+    fn allows(&self, fit: &Fit) -> bool {
+        let rougher = self.depths[fit.depth].as_ref().map_or(1.0, |seen| seen.rougher);
+        let rough = rougher / fit.veil.shines;
+        let unlike = self.outside > 2.0 * ROUGH.1 && !(1.0 / UNLIKE..=UNLIKE).contains(&rough);
+        fit.jump <= EXPLAINED && !unlike
+    }
+
+    /// That of several pieces with the same mark.
+    pub fn together(all: &[Self]) -> Self {
+        let depths = [0, 1, 2].map(|depth| {
+            let seen: Vec<&Depth> =
+                all.iter().filter_map(|one| one.depths[depth].as_ref()).collect();
+            let count: usize = seen.iter().map(|one| one.seen.len()).sum();
+            let rougher = |one: &&Depth| one.rougher * one.seen.len() as f32 / count as f32;
+            (count > 0).then(|| Depth {
+                rougher: seen.iter().map(rougher).sum(),
+                seen: seen
+                    .iter()
+                    .flat_map(|one| &one.seen)
+                    .copied()
+                    .step_by(count.div_ceil(MOST))
+                    .collect(),
+            })
+        });
+        let outside = all.iter().map(|one| one.outside).sum::<f32>() / all.len().max(1) as f32;
+        Self { depths, outside }
+    }
+}
+
+impl Fit {
+    /// The better of a piece's own veil and of the one that all pieces have, as far as they explain
+    /// it. A watermark is nearly always one, so that its veil wins unless the own is clearly better.
+    pub fn better(own: Option<Self>, shared: Option<Self>) -> Option<Self> {
+        match (own, shared) {
+            (Some(own), Some(shared)) if own.jump < CLEARLY * shared.jump => Some(own),
+            (own, shared) => shared.or(own),
+        }
+    }
+
+    /// The piece without its mark: of `marks` (not 0) what shines through, and around it, where
+    /// `holes` (not 0) are wider, a smooth continuation.
+    pub fn lifted(&self, planes: &Planes, marks: &GrayImage, holes: &GrayImage) -> Planes {
+        let depths = mask::depths(marks);
+        let depth = DEPTHS[self.depth];
+        let mut result = planes.clone();
+        for (plane, adds) in result.iter_mut().zip(self.veil.adds) {
+            for (value, own) in plane.iter_mut().zip(&depths) {
+                if *own >= depth {
+                    *value = ((*value - adds) / self.veil.shines).clamp(0.0, 1.0);
+                }
             }
         }
+        let is_hole = |i: usize| marks.as_raw()[i] > 0 || holes.as_raw()[i] > 0;
+        continued(&result, marks.width() as usize, |i| depths[i] >= depth || !is_hole(i))
     }
-    Some(continued(&|i| depths[i] >= depth || !is_hole(i), &result))
+}
+
+/// What is known, and elsewhere what goes on from there.
+fn continued(planes: &Planes, wide: usize, known: impl Fn(usize) -> bool) -> Planes {
+    let known: Vec<f32> = (0..planes[0].len()).map(|i| f32::from(u8::from(known(i)))).collect();
+    let mut planes = planes.clone();
+    planes.iter_mut().for_each(|plane| diffuse(plane, &known, wide));
+    planes
+}
+
+/// The mean jump at the border that is left, and how far colours are beyond black and white.
+fn jump(seen: &[([f32; 3], [f32; 3])], veil: &Veil) -> (f32, f32) {
+    let (mut jump, mut beyond) = (0.0, 0.0);
+    for (given, around) in seen {
+        for channel in 0..3 {
+            let photo = (given[channel] - veil.adds[channel]) / veil.shines;
+            jump += (photo - around[channel]).abs().min(MOST_JUMP);
+            beyond += (-photo).max(0.0) + (photo - 1.0).max(0.0);
+        }
+    }
+    let count = 3.0 * seen.len() as f32;
+    (jump / count, beyond / count)
 }
 
 /// The veil that fits best, and the jump that is left as a share of the one that was there.
-/// `rougher` is how rough it is under the mark, over how rough around it.
-fn fitted(
-    planes: &Planes,
-    around: &Planes,
-    compared: &[usize],
-    rougher: f32,
-) -> Option<(Veil, f32)> {
-    let jump_of = |veil: &Veil| {
-        let mut jump = 0.0;
-        let mut beyond = 0.0;
-        for channel in 0..3 {
-            for i in compared {
-                let photo = (planes[channel][*i] - veil.adds[channel]) / veil.shines;
-                jump += (photo - around[channel][*i]).abs().min(MOST_JUMP);
-                beyond += (-photo).max(0.0) + (photo - 1.0).max(0.0);
-            }
-        }
-        let count = 3.0 * compared.len() as f32;
-        (jump / count, beyond / count)
-    };
-    let before = jump_of(&Veil { shines: 1.0, adds: [0.0; 3] }).0;
+fn fitted(seen: &[([f32; 3], [f32; 3])], rougher: f32) -> Option<(Veil, f32)> {
+    let before = jump(seen, &Veil { shines: 1.0, adds: [0.0; 3] }).0;
     let mut best: Option<(f32, Veil, f32)> = None;
     for step in 4..49 {
         let shines = step as f32 / 50.0;
@@ -127,10 +223,9 @@ fn fitted(
         // How far the colour is from one that there is.
         let mut impossible = 0.0;
         let adds = [0, 1, 2].map(|channel| {
-            let mut missing: Vec<f32> = compared
-                .iter()
-                .map(|i| planes[channel][*i] - shines * around[channel][*i])
-                .collect();
+            let missing =
+                seen.iter().map(|(given, around)| given[channel] - shines * around[channel]);
+            let mut missing: Vec<f32> = missing.collect();
             let middle = missing.len() / 2;
             let found = *missing.select_nth_unstable_by(middle, f32::total_cmp).1;
             let possible = found.clamp(0.0, most);
@@ -138,15 +233,15 @@ fn fitted(
             possible
         });
         let veil = Veil { shines, adds };
-        let (jump, beyond) = jump_of(&veil);
+        let (left, beyond) = jump(seen, &veil);
         let unlike = (rougher / shines).max(1e-6).ln().abs();
-        let cost = jump * (1.0 + 0.5 * unlike) + 2.0 * beyond + 0.2 * impossible;
+        let cost = left * (1.0 + 0.5 * unlike) + 2.0 * beyond + 0.2 * impossible;
         if best.as_ref().is_none_or(|(least, ..)| cost < *least) {
-            best = Some((cost, veil, jump));
+            best = Some((cost, veil, left));
         }
     }
-    let (_, veil, jump) = best?;
-    (before > 0.0).then(|| (veil, jump / before))
+    let (_, veil, left) = best?;
+    (before > 0.0).then(|| (veil, left / before))
 }
 
 /// What neighbours that both count differ by, at a quantile; `None` if too few count.
@@ -218,6 +313,11 @@ mod tests {
         inside.iter().map(apart).sum::<f32>() / inside.len() as f32
     }
 
+    fn unveiled(planes: &Planes, marks: &GrayImage, holes: &GrayImage) -> Option<Planes> {
+        let fit = Evidence::of(planes, marks, holes)?.fit()?;
+        Some(fit.lifted(planes, marks, holes))
+    }
+
     #[test]
     fn what_shines_through_is_found_again_also_under_a_loose_mask() {
         let photo = photo();
@@ -231,6 +331,24 @@ mod tests {
                 assert!(after < 0.35 * before, "{opacity} {colour:?} {loose}: {before} {after}");
             }
         }
+    }
+
+    #[test]
+    fn pieces_of_one_mark_agree_and_another_mark_stays_another() {
+        let (photo, marks) = (photo(), marks(0));
+        let of = |opacity, colour| {
+            Evidence::of(&marked(&photo, opacity, colour), &marks, &marks).unwrap()
+        };
+        let (white, ink) = (of(0.5, [1.0; 3]), of(0.4, [0.0; 3]));
+        let shared = Evidence::together(&[white.clone(), white.clone()]).fit().unwrap();
+        let own = white.fit().unwrap();
+        assert!((shared.veil.shines - own.veil.shines).abs() < 0.05);
+        let found = Fit::better(Some(own), white.judge(&shared)).unwrap();
+        assert_eq!(found.veil.shines, shared.veil.shines, "one veil for all pieces");
+        assert!(ink.judge(&shared).is_none(), "a white veil does not explain a black one");
+        let kept = Fit::better(ink.fit(), ink.judge(&shared)).unwrap();
+        assert!(kept.veil.adds.iter().all(|adds| *adds < 0.05), "{kept:?}");
+        assert!(Fit::better(None, None).is_none());
     }
 
     #[test]
