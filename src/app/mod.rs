@@ -652,11 +652,6 @@ impl App {
         self.models.iter().find(chosen).map_or(4, |model| model.scale)
     }
 
-    /// Whether a network ships that fills masks.
-    fn fills_by_network(&self) -> bool {
-        self.models.iter().any(|model| model.shipped && model.takes_mask)
-    }
-
     /// Adds models of others; what is chosen of them follows when they are there.
     fn import(&mut self, paths: Vec<PathBuf>) {
         self.importing = Some(self.workers.submit(Job::Import(paths)));

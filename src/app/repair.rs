@@ -49,8 +49,12 @@ impl Tool {
 
 /// What can fill a mask, with a name and an explanation.
 pub const FILLS: [(Fill, &str, &str); 3] = [
-    (Fill::Auto, "Automatic", "Uncovers what shines through an even mark; texture for the rest"),
-    (Fill::Network, "Network", "Uses what shines through a watermark"),
+    (
+        Fill::Auto,
+        "Automatic",
+        "Uncovers what shines through an even mark; the network for others, texture for deep holes",
+    ),
+    (Fill::Network, "Network", "For scratches, lettering and watermarks, however wide"),
     (Fill::Texture, "Texture", "Continues what the photo itself is made of; for objects"),
 ];
 

@@ -37,8 +37,8 @@ pub struct Arguments {
     anchor: Option<String>,
     #[command(flatten)]
     destination: Destination,
-    /// A model file, `texture` for what the photo itself is made of, or `auto`: what shines through
-    /// an even mark is uncovered, and texture fills the rest
+    /// A model, `texture` for what the photo itself is made of, or `auto`: what shines through an even
+    /// mark is uncovered, texture fills deep holes, and the model `mend` the rest
     #[arg(long, value_name = "NAME|FILE|texture|auto", default_value = "auto")]
     model: String,
     /// Make the mask larger by so many pixels, or smaller with a number below 0

@@ -36,8 +36,11 @@ struct Shipped {
     weights: &'static [u8],
 }
 
+/// The shipped one that fills masks.
+const MENDING: &str = "mend";
+
 /// The models in `models/`, whose cards stand beside them.
-const SHIPPED: [Shipped; 5] = [
+const SHIPPED: [Shipped; 6] = [
     Shipped {
         name: "starter",
         job: "true to the pixels, for sharp photos",
@@ -57,6 +60,11 @@ const SHIPPED: [Shipped; 5] = [
         name: "clean",
         job: "takes JPEG artefacts, noise and blur away",
         weights: include_bytes!("../../models/clean.safetensors"),
+    },
+    Shipped {
+        name: MENDING,
+        job: "fills what is marked: scratches, lettering, watermarks",
+        weights: include_bytes!("../../models/mend.safetensors"),
     },
     Shipped {
         name: "colour",
@@ -99,11 +107,16 @@ impl Model {
         self.config.family() == colouriser::FAMILY
     }
 
-    /// The shipped model that fills masks, once there is one.
+    /// The shipped model that fills masks.
+    ///
+    /// # Panics
+    /// If the program was built with another file in its place, which tests do not let pass.
     #[must_use]
-    pub fn mending() -> Option<Self> {
-        let models = SHIPPED.iter().filter_map(|model| Self::find(model.name).ok());
-        models.into_iter().find(Self::takes_mask)
+    pub fn mending() -> Self {
+        match Self::find(MENDING) {
+            Ok(model) => model,
+            Err(error) => unreachable!("the model {MENDING} ships: {error}"),
+        }
     }
 
     /// A shipped model or one of the [`library`] by its name, or a model file by its path.

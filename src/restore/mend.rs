@@ -62,11 +62,6 @@ pub enum Filler<'a> {
         /// Decides what is drawn by lot.
         seed: u64,
     },
-    /// What shines through an even mark, as it is; texture for the rest.
-    Unveil {
-        /// Decides what is drawn by lot.
-        seed: u64,
-    },
     /// What shines through an even mark, as it is; the network for other marks, texture for deep
     /// holes.
     Auto {
@@ -83,9 +78,9 @@ pub enum Filler<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fill {
-    /// The shipped network for marks, if there is one, and texture for the rest.
+    /// The shipped network for marks, and texture for deep holes.
     Auto,
-    /// The network, if there is one.
+    /// The shipped network.
     Network,
     /// What the photo is made of.
     Texture,
@@ -95,7 +90,7 @@ impl Fill {
     /// The network that it needs.
     #[must_use]
     pub fn network(self) -> Option<Model> {
-        if self == Self::Texture { None } else { Model::mending() }
+        (self != Self::Texture).then(Model::mending)
     }
 
     /// What fills, given [`Self::network`].
@@ -105,7 +100,6 @@ impl Fill {
         match (network, self) {
             (Some(model), Self::Auto) => Filler::Auto { model, device, seed },
             (Some(model), Self::Network) => Filler::Network { model, device },
-            (None, Self::Auto) => Filler::Unveil { seed },
             _ => Filler::Texture { seed },
         }
     }
@@ -208,7 +202,7 @@ pub fn mend<'a>(
     let (width, height) = picture.size();
     let device = match filler {
         Filler::Network { device, .. } | Filler::Auto { device, .. } => Some(device.name()),
-        Filler::Texture { .. } | Filler::Unveil { .. } => None,
+        Filler::Texture { .. } => None,
     };
     monitor.start(&Start {
         size: (width, height),
@@ -255,7 +249,7 @@ pub fn mend<'a>(
     monitor.progress(Progress { done: total, total, remaining: None })?;
     let model = match filler {
         Filler::Network { model, .. } | Filler::Auto { model, .. } => model.name(),
-        Filler::Texture { .. } | Filler::Unveil { .. } => "",
+        Filler::Texture { .. } => "",
     };
     let names: Vec<&str> = [model, TEXTURE, UNVEILING]
         .into_iter()
@@ -404,7 +398,7 @@ impl<'a> Job<'a> {
     fn evidence(&self, window: &Window) -> Option<Evidence> {
         let computes = match self.filler {
             Filler::Texture { .. } => false,
-            Filler::Unveil { .. } | Filler::Auto { .. } => true,
+            Filler::Auto { .. } => true,
             // Others want the photo as it is.
             Filler::Network { model, .. } => model.config().takes_marked(),
         };
@@ -444,9 +438,7 @@ impl<'a> Job<'a> {
         self.used[2] |= shines.is_some();
         let mut planes = match (shines, self.filler) {
             (Some(planes), _) => planes,
-            (None, Filler::Texture { seed } | Filler::Unveil { seed }) => {
-                self.textured(&window, seed)?
-            }
+            (None, Filler::Texture { seed }) => self.textured(&window, seed)?,
             (None, Filler::Auto { model, device, seed }) if window.deep => {
                 match self.textured(&window, seed) {
                     // There is nothing to copy from.

@@ -9,7 +9,6 @@ use crate::{
         paint::Brush,
     },
     model::library::About,
-    restore::mend::Fill,
     settings::Settings,
 };
 
@@ -218,7 +217,6 @@ fn find_ui(app: &mut App, ui: &mut Ui) {
 }
 
 fn fill_ui(app: &mut App, ui: &mut Ui) {
-    let shipped = app.fills_by_network();
     let Some(document) = &mut app.document else { return };
     let repair = &mut document.repair;
     egui::Grid::new("fill").num_columns(2).spacing([12.0, 8.0]).show(ui, |ui| {
@@ -230,8 +228,7 @@ fn fill_ui(app: &mut App, ui: &mut Ui) {
             .selected_text(shown)
             .width(width)
             .show_ui(ui, |ui| {
-                let usable = |fill: &Fill| shipped || *fill != Fill::Network;
-                for (fill, name, help) in FILLS.into_iter().filter(|(fill, ..)| usable(fill)) {
+                for (fill, name, help) in FILLS {
                     ui.selectable_value(&mut repair.fill, fill, name).on_hover_text(help);
                 }
             })
@@ -253,8 +250,6 @@ fn fill_ui(app: &mut App, ui: &mut Ui) {
         .on_hover_text("Width of the soft join around it");
         ui.end_row();
     });
-    if shipped {
-        ui.checkbox(&mut repair.options.hides, "An object: nothing shines through")
-            .on_hover_text("What is under the mask is not used at all");
-    }
+    ui.checkbox(&mut repair.options.hides, "An object: nothing shines through")
+        .on_hover_text("What is under the mask is not used at all");
 }

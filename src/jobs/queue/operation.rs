@@ -248,7 +248,7 @@ impl Operation {
         let model = match self {
             Self::Upscale { model, ensemble: true, .. } => Some(Model::find(model)?.as_ensemble()?),
             Self::Mend { model, .. } if model == TEXTURE => None,
-            Self::Mend { model, .. } if model == AUTO => Model::mending(),
+            Self::Mend { model, .. } if model == AUTO => Some(Model::mending()),
             _ => Some(Model::find(self.model())?),
         };
         let mask = self.mask().map(mask::open).transpose()?;
@@ -378,7 +378,6 @@ impl Loaded {
             (Operation::Mend { options, seed, model: name, .. }, model) => {
                 let seed = *seed;
                 let filler = match model {
-                    None if name == AUTO => Filler::Unveil { seed },
                     None => Filler::Texture { seed },
                     Some(model) if name == AUTO => Filler::Auto { model, device, seed },
                     Some(model) => Filler::Network { model, device },
