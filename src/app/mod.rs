@@ -473,7 +473,7 @@ impl App {
     }
 
     /// What the pointer did on the photo.
-    fn receive_touches(&mut self) {
+    fn receive_touches(&mut self, ctx: &Context) {
         let marks = self.can_mark();
         let touches = self.viewer.touches();
         let mut wanted = Vec::new();
@@ -503,6 +503,9 @@ impl App {
         if let Some(Document { repair, .. }) = &self.document {
             let reach = repair.options.grow + repair.options.feather;
             self.viewer.show_reach(repair.editor.mask(), reach);
+            if self.viewer.catch_up(&repair.editor) {
+                ctx.request_repaint();
+            }
         }
         self.viewer.marks = match &self.document {
             Some(document) if self.task == Task::Repair => {
@@ -1236,7 +1239,7 @@ impl eframe::App for App {
         let pressed = command::pressed(&ctx, self);
         self.queue.extend(pressed);
         panels::show(self, ui);
-        self.receive_touches();
+        self.receive_touches(&ctx);
         self.lay_found(&ctx);
         self.keep_marks();
         self.toasts.ui(&ctx);

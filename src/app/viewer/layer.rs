@@ -186,6 +186,15 @@ impl Layer {
         self.outdate(area);
     }
 
+    /// The mask that it shows, if it shows one.
+    #[cfg(test)]
+    pub const fn marked(&self) -> Option<&GrayImage> {
+        match &self.base {
+            Base::Mask(mask) => Some(mask),
+            _ => None,
+        }
+    }
+
     /// The cells that show some of an area have to be uploaded again.
     fn outdate(&mut self, area: Rect) {
         for ((level, column, row), cell) in &mut self.cells {

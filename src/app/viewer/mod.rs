@@ -22,6 +22,7 @@ use crate::{
     jobs::Focus,
     mask::{
         self,
+        editor::Editor,
         paint::{Brush, Place},
     },
     picture::{Picture, pyramid::Pyramid},
@@ -112,6 +113,29 @@ struct Pane {
     clip: Rect,
 }
 
+/// What of a mask is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    Mask(mask::Layer),
+    /// What will be filled.
+    Reach,
+}
+
+/// What is shown of a mask as it was before.
+#[derive(Debug)]
+struct Behind {
+    shown: Shown,
+    area: crate::rect::Rect,
+}
+
+/// Where a change of a mask can be seen in what it reaches when it is grown by so many pixels.
+fn reached(mask: &GrayImage, area: crate::rect::Rect, most: f32) -> crate::rect::Rect {
+    area.grown_within(most.abs().ceil() as u32 + 1, mask.width(), mask.height())
+}
+
+/// Pixels of a mask that are taken over at once, so that the window does not wait for them.
+const AT_ONCE: u32 = 1 << 20;
+
 /// State of the canvas.
 #[derive(Debug)]
 pub struct Viewer {
@@ -148,6 +172,8 @@ pub struct Viewer {
     /// What will be filled: the mask, grown by so many pixels.
     reach: Option<Layer>,
     reach_by: f32,
+    /// What of the masks is still to be shown as it is now.
+    behind: Vec<Behind>,
     /// The mask is shown without the photo.
     pub mask_alone: bool,
     /// How much of the result is shown over the photo, 0 to 1.
@@ -194,6 +220,7 @@ impl Viewer {
             protected: None,
             reach: None,
             reach_by: 0.0,
+            behind: Vec::new(),
             mask_alone: false,
             strength: 1.0,
             brush: None,
@@ -211,14 +238,48 @@ impl Viewer {
         std::mem::take(&mut self.touches)
     }
 
-    /// Shows what has changed of a mask of the photo's size.
+    /// Shows what has changed of a mask of the photo's size: at once, or if it is much a band of it
+    /// with each [`Self::catch_up`].
     pub fn update_mask(&mut self, layer: mask::Layer, mask: &GrayImage, area: crate::rect::Rect) {
-        let size = mask.dimensions();
         let marks = layer == mask::Layer::Marks;
-        let shown = if marks { &mut self.mask } else { &mut self.protected };
-        shown.get_or_insert_with(|| Layer::of_mask(size)).update_mask(mask, area);
-        if marks {
-            self.update_reach(mask, area, self.reach_by);
+        self.update(Shown::Mask(layer), mask, area);
+        if marks && self.reach_by != 0.0 {
+            self.update(Shown::Reach, mask, reached(mask, area, self.reach_by));
+        }
+    }
+
+    /// Shows a band more of what has changed; whether something is left.
+    pub fn catch_up(&mut self, editor: &Editor) -> bool {
+        if let Some(Behind { shown, area }) = self.behind.pop() {
+            let mask = match shown {
+                Shown::Mask(layer) => editor.layer(layer),
+                Shown::Reach => editor.mask(),
+            };
+            self.update(shown, mask, area);
+        }
+        !self.behind.is_empty()
+    }
+
+    fn update(&mut self, shown: Shown, mask: &GrayImage, area: crate::rect::Rect) {
+        let rows = (AT_ONCE / area.width.max(1)).max(2) / 2 * 2;
+        let band = crate::rect::Rect { height: rows.min(area.height), ..area };
+        if band.height < area.height {
+            let rest = crate::rect::Rect { y: band.bottom(), height: area.height - rows, ..area };
+            self.behind.push(Behind { shown, area: rest });
+        }
+        let (size, pixels) = (mask.dimensions(), self.reach_by);
+        let own = match shown {
+            Shown::Mask(mask::Layer::Marks) => &mut self.mask,
+            Shown::Mask(mask::Layer::Protected) => &mut self.protected,
+            Shown::Reach if pixels == 0.0 => return,
+            Shown::Reach => &mut self.reach,
+        };
+        let own = own.get_or_insert_with(|| Layer::of_mask(size));
+        match shown {
+            Shown::Mask(_) => own.update_mask(mask, band),
+            Shown::Reach => {
+                own.replace_mask(band, |area| mask::grown_within(mask, area, pixels));
+            }
         }
     }
 
@@ -231,17 +292,10 @@ impl Viewer {
         if pixels == 0.0 {
             self.reach = None;
         } else if let Some(area) = mask::extent(mask) {
-            self.update_reach(mask, area, before.abs().max(pixels.abs()));
-        }
-    }
-
-    /// `most`: how far what changed can be seen.
-    fn update_reach(&mut self, mask: &GrayImage, area: crate::rect::Rect, most: f32) {
-        let (size, pixels) = (mask.dimensions(), self.reach_by);
-        if pixels != 0.0 {
-            let area = area.grown_within(most.abs().ceil() as u32 + 1, size.0, size.1);
-            let layer = self.reach.get_or_insert_with(|| Layer::of_mask(size));
-            layer.replace_mask(area, |area| mask::grown_within(mask, area, pixels));
+            // What was to be shown of the old one is in it.
+            self.behind.retain(|behind| behind.shown != Shown::Reach);
+            let area = reached(mask, area, before.abs().max(pixels.abs()));
+            self.update(Shown::Reach, mask, area);
         }
     }
 
@@ -279,6 +333,7 @@ impl Viewer {
         self.mask = None;
         self.protected = None;
         self.reach = None;
+        self.behind.clear();
         self.mask_alone = false;
         self.focus = Focus::default();
         self.focus.look_at([0.0, 0.0, 1.0, 1.0]);
@@ -897,4 +952,50 @@ fn split_quads(line: f32, whole: Rect, scale: f32) -> impl Iterator<Item = Quad>
 
 fn edges(rect: Rect) -> [f32; 4] {
     [rect.min.x, rect.min.y, rect.max.x, rect.max.y]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_change_is_shown_in_bands_and_a_small_one_at_once() {
+        let size = (1500, 3001);
+        let mut viewer = Viewer::new(None);
+        let mut editor = Editor::new(size.0, size.1);
+        let all = crate::rect::Rect::of_size(size.0, size.1);
+        viewer.show_reach(editor.mask(), 2.0);
+        let mark = |editor: &mut Editor, area: crate::rect::Rect| {
+            editor.edit(mask::Layer::Marks, |mask| {
+                for y in area.y..area.bottom() {
+                    for x in area.x..area.right() {
+                        mask.get_pixel_mut(x, y).0[0] = 255;
+                    }
+                }
+                Some(area)
+            })
+        };
+        let small = crate::rect::Rect { x: 700, y: 2900, width: 20, height: 20 };
+        let area = mark(&mut editor, small).unwrap();
+        viewer.update_mask(mask::Layer::Marks, editor.mask(), area);
+        assert!(!viewer.catch_up(&editor), "it is shown at once");
+        let shown = |viewer: &Viewer| {
+            let own = [&viewer.mask, &viewer.reach].map(|layer| layer.as_ref().unwrap());
+            own.map(|layer| layer.marked().unwrap().iter().filter(|mark| **mark > 0).count())
+        };
+        let [marks, reach] = shown(&viewer);
+        assert_eq!(marks, 400);
+        assert!(reach > 500, "{reach}");
+
+        let area = mark(&mut editor, all).unwrap();
+        viewer.update_mask(mask::Layer::Marks, editor.mask(), area);
+        let everything = (size.0 * size.1) as usize;
+        assert!(shown(&viewer)[0] < everything / 2, "the window does not wait for all of it");
+        let mut bands = 0;
+        while viewer.catch_up(&editor) {
+            bands += 1;
+        }
+        assert!((6..=12).contains(&bands), "{bands}");
+        assert_eq!(shown(&viewer), [everything; 2]);
+    }
 }
