@@ -197,6 +197,17 @@ fn the_brush_is_shaped_by_keys_and_by_dragging_with_alt() {
     assert!(grey > 50, "{grey} grey pixels");
     press(&mut harness, Modifiers::NONE, Key::Enter);
     wait_for(&mut harness, "0 pixels changed outside the mask");
+
+    // X takes the eraser in place of the brush, and the brush again.
+    let marked = || mask(&sidecar).map_or(0, |mask| count(&mask));
+    let before = marked();
+    press(&mut harness, Modifiers::NONE, Key::X);
+    drag(&mut harness, [0.45, 0.5], [0.55, 0.5]);
+    step_until(&mut harness, "less is marked", |_| marked() < before);
+    let less = marked();
+    press(&mut harness, Modifiers::NONE, Key::X);
+    drag(&mut harness, [0.45, 0.5], [0.55, 0.5]);
+    step_until(&mut harness, "more is marked", |_| marked() > less);
 }
 
 #[test]

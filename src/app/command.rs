@@ -66,6 +66,8 @@ pub enum Command {
     Brush,
     /// Takes marks away.
     Eraser,
+    /// The eraser in place of the brush, and back.
+    SwapBrush,
     /// Marks what is between two corners.
     Rectangle,
     /// Marks what a line goes around.
@@ -114,7 +116,7 @@ pub enum Command {
 
 impl Command {
     /// All of them.
-    pub const ALL: [Self; 54] = [
+    pub const ALL: [Self; 55] = [
         Self::Open,
         Self::Paste,
         Self::OpenSample,
@@ -144,6 +146,7 @@ impl Command {
         Self::HarderBrush,
         Self::Brush,
         Self::Eraser,
+        Self::SwapBrush,
         Self::Rectangle,
         Self::Lasso,
         Self::Trace,
@@ -204,6 +207,7 @@ impl Command {
             Self::HarderBrush => "Harder brush",
             Self::Brush => "Brush",
             Self::Eraser => "Eraser",
+            Self::SwapBrush => "Brush or eraser",
             Self::Rectangle => "Box",
             Self::Lasso => "Lasso",
             Self::Trace => "Trace",
@@ -273,6 +277,7 @@ impl Command {
                 "Mark what you go over; hold Shift for a straight line, use the right button to erase"
             }
             Self::Eraser => "Take marks away",
+            Self::SwapBrush => "The eraser in place of the brush, and back",
             Self::Rectangle => "Mark what is between two corners",
             Self::Lasso => "Mark what you go around",
             Self::Trace => "Mark the scratch between two clicks, and on from there",
@@ -355,6 +360,7 @@ impl Command {
             ],
             Self::Brush => vec![plain(Key::B)],
             Self::Eraser => vec![plain(Key::E)],
+            Self::SwapBrush => vec![plain(Key::X)],
             Self::Rectangle => vec![plain(Key::M)],
             Self::Lasso => vec![plain(Key::L)],
             Self::Trace => vec![plain(Key::T)],
@@ -414,6 +420,7 @@ impl Command {
             | Self::HarderBrush
             | Self::Brush
             | Self::Eraser
+            | Self::SwapBrush
             | Self::Rectangle
             | Self::Lasso
             | Self::Trace

@@ -604,6 +604,10 @@ impl App {
             Command::HarderBrush => self.reshape_brush(0.1),
             Command::Brush => self.use_tool(Tool::Brush),
             Command::Eraser => self.use_tool(Tool::Eraser),
+            Command::SwapBrush => {
+                let erases = self.repair().is_some_and(|repair| repair.tool == Tool::Eraser);
+                self.use_tool(if erases { Tool::Brush } else { Tool::Eraser });
+            }
             Command::Rectangle => self.use_tool(Tool::Rectangle),
             Command::Lasso => self.use_tool(Tool::Lasso),
             Command::Trace => self.use_tool(Tool::Trace),
