@@ -141,7 +141,9 @@ fn one(
         return target.fill(&picture, None, run, Made::in_words);
     };
     let steps = options.steps(picture.size(), model)?;
-    let estimate = Estimate::of(&picture, model, &device, options, Some(target.format()), false)?;
+    let encoding = Some(target.writing().encoding);
+    let format = target.format();
+    let estimate = Estimate::of(&picture, model, &device, options, format, encoding)?;
     if f64::from(steps.output.0) * f64::from(steps.output.1) >= TOLD {
         target.tell(&format!("{steps}: {}", estimate.in_words()));
     }
