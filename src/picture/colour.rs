@@ -46,13 +46,15 @@ impl Curve {
     /// What a profile of tables makes of greys; `None` if they hardly differ.
     fn of_greys(profile: &ColorProfile) -> Option<Self> {
         let (srgb, options) = (ColorProfile::new_srgb(), TransformOptions::default());
-        let transform = profile.create_transform_16bit(Layout::Rgb, &srgb, Layout::Rgb, options);
-        let greys: Vec<u16> = (0..=u16::MAX).flat_map(|value| [value; 3]).collect();
-        let mut shown = vec![0; greys.len()];
+        // Whole numbers would come out in steps.
+        let transform = profile.create_transform_f32(Layout::Rgb, &srgb, Layout::Rgb, options);
+        let greys = (0..=u16::MAX).flat_map(|value| [f32::from(value) / 65_535.0; 3]);
+        let greys: Vec<f32> = greys.collect();
+        let mut shown = vec![0.0; greys.len()];
         transform.ok()?.transform(&greys, &mut shown).ok()?;
         let mut brightest = 0;
         let forth = shown.chunks_exact(3).map(|rgb| {
-            let [red, green, blue] = [0, 1, 2].map(|i| light::of(f32::from(rgb[i]) / 65_535.0));
+            let [red, green, blue] = [0, 1, 2].map(|i| light::of(rgb[i]));
             let luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue;
             let value = (light::encoded(luminance) * 65_535.0 + 0.5) as u16;
             // There is a way back only where brighter numbers are no darker.
@@ -224,18 +226,14 @@ mod tests {
             output_table: LutStore::Store16([0, 65_535].repeat(3)),
             lut_type: LutType::Lut16,
         };
-        ColorProfile {
-            red_colorant: Xyzd::default(),
-            green_colorant: Xyzd::default(),
-            blue_colorant: Xyzd::default(),
-            red_trc: None,
-            green_trc: None,
-            blue_trc: None,
-            cicp: None,
-            profile_class: ProfileClass::InputDevice,
-            lut_a_to_b_perceptual: Some(LutWarehouse::Lut(lut)),
-            ..ColorProfile::new_srgb()
-        }
+        let mut profile = ColorProfile::new_srgb();
+        [profile.red_colorant, profile.green_colorant, profile.blue_colorant] =
+            [Xyzd::default(); 3];
+        [profile.red_trc, profile.green_trc, profile.blue_trc] = [const { None }; 3];
+        profile.cicp = None;
+        profile.profile_class = ProfileClass::InputDevice;
+        profile.lut_a_to_b_perceptual = Some(LutWarehouse::Lut(lut));
+        profile
     }
 
     #[test]

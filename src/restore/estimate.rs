@@ -6,7 +6,7 @@ use image::ColorType;
 use serde::Serialize;
 
 use super::{
-    Monitor, Mosaic, Patch, UpscaleOptions,
+    Monitor, Mosaic, Patch, UpscaleOptions, colour_lock,
     tiled::{self, Engine, Task},
     upscale::upscale_on,
 };
@@ -81,14 +81,18 @@ impl Estimate {
         } else {
             0
         };
-        // A row of tiles waits for its end, and two strips for the encoder.
+        // A row of tiles is put together while four wait for a slow encoder, and the rims of the last
+        // one for the colours of the next.
         let strip = u64::from(steps.output.0) * (tile * factor).min(u64::from(steps.output.1));
         let wants_whole = matches!(format, Format::WebP | Format::Bmp);
         let held = if encoding.is_none() || wants_whole { area(steps.output) * pixel } else { 0 };
+        let strips = (5 * strip).min(area(steps.output) + strip);
+        let rim = f64::from(3 * colour_lock::CELL) * steps.factor();
+        let rims = (u64::from(steps.output.0) * 3 * 4) * rim.ceil() as u64;
         let answer = (tile * u64::from(steps.scale)).pow(2) * 3 * 4;
         let network_memory = network.memory() as u64 * tile * tile;
         let memory =
-            BASE + photo + between + 3 * strip * pixel + held + 2 * answer + network_memory;
+            BASE + photo + between + strips * pixel + rims + held + 2 * answer + network_memory;
 
         let raw = area(steps.output) * u64::from(format.holds(color).bytes_per_pixel());
         // Even noise takes less than half in a JPEG of the best quality.
