@@ -31,7 +31,10 @@ fn icc(space: &[u8; 4]) -> Vec<u8> {
 /// A block as a phone writes it: orientation, pixel dimensions and where it was.
 fn phone_exif(orientation: u8) -> Vec<u8> {
     let field = |tag, value| exif::Field { tag, ifd_num: exif::In::PRIMARY, value };
-    let degrees = |number| vec![exif::Rational { num: number, denom: 7919 }];
+    // Minutes and seconds are none.
+    let degrees = |number| {
+        [(number, 7919), (0, 1), (0, 1)].map(|(num, denom)| exif::Rational { num, denom }).to_vec()
+    };
     let fields = [
         field(exif::Tag::Make, exif::Value::Ascii(vec![b"Pixmend".to_vec()])),
         field(exif::Tag::Orientation, exif::Value::Short(vec![u16::from(orientation)])),
@@ -369,7 +372,7 @@ fn exiftool_reads_what_the_table_promises_and_finds_nothing_wrong() {
         for (column, name, value) in [
             (6, "ProfileDescription", "sRGB IEC61966-2.1"),
             (7, "Make", "Pixmend"),
-            (7, "GPSLatitude", "52.4953908321758"),
+            (7, "GPSLatitude", "52.49539083"),
             (8, "Headline", "The sea"),
             (9, "Caption-Abstract", "A caption"),
             (9, "City", "Berlin"),
