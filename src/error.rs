@@ -62,7 +62,8 @@ pub enum Error {
 
     /// The content is not a picture in a format we read.
     #[error(
-        "this is no picture that is read (JPEG, PNG, WebP, TIFF, BMP, GIF, QOI or PNM): {}",
+        "this is no picture that is read (JPEG, PNG, WebP, TIFF, BMP, GIF, QOI, PNM, JPEG XL, AVIF \
+         or OpenEXR): {}",
         shown(path)
     )]
     NotAPicture {

@@ -38,6 +38,7 @@ fn every_kind_is_read_as_by_libavif() {
         ("alpha", ColorType::Rgba8, eight(1)),
         ("premultiplied", ColorType::Rgba8, eight(6)),
         ("grey-alpha", ColorType::La8, eight(1)),
+        ("cropped", ColorType::Rgb8, eight(2)),
         ("grid", ColorType::Rgb8, eight(4)),
     ] {
         let picture = Picture::open(&fixture(&format!("{name}.avif"))).unwrap();

@@ -254,6 +254,10 @@ fn formats_that_are_only_read_give_png_results() {
 
 #[test]
 fn kinds_that_are_not_read_are_named_with_a_way_out() {
+    let unknown = pixmend::Error::NotAPicture { path: "a.xyz".into() }.to_string();
+    for format in Format::WRITTEN.into_iter().chain(Format::READ) {
+        assert!(unknown.contains(format.name()), "{unknown}");
+    }
     let folder = tempfile::tempdir().unwrap();
     for (name, start, kind, way) in [
         ("a.heic", &b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"[..], "HEIC", "heif-convert"),

@@ -141,7 +141,9 @@ fn one(
         return target.fill(&picture, None, run, Made::in_words);
     };
     let steps = options.steps(picture.size(), model)?;
-    let estimate = Estimate::of(&picture, model, &device, options, Some(target.format()), false)?;
+    let encoding = Some(target.writing().encoding);
+    let format = target.format();
+    let estimate = Estimate::of(&picture, model, &device, options, format, encoding)?;
     if f64::from(steps.output.0) * f64::from(steps.output.1) >= TOLD {
         target.tell(&format!("{steps}: {}", estimate.in_words()));
     }
@@ -176,6 +178,9 @@ fn many(
         return Err(Error::NotAFolder { path: folder });
     }
     let findings = find(inputs, batch.recursive, &folder)?;
+    if let Some(words) = findings.left_out_in_words().filter(|_| !destination.json) {
+        tell(&format!("note: {words}"));
+    }
     if findings.photos.is_empty() && findings.unread.is_empty() {
         return Err(Error::NoPictures { path: inputs.first().cloned().unwrap_or_default() });
     }
@@ -293,11 +298,8 @@ impl Report {
         self.event(&Event::Planned {
             photos: ids.len(),
             shard: format!("{}/{}", shard.number, shard.of),
-            left_out: findings.others.values().sum(),
+            left_out: findings.left_out(),
         })?;
-        if let Some(words) = findings.left_out() {
-            self.line(&format!("note: {words}"));
-        }
         for (place, id) in ids.iter().enumerate() {
             if self.interrupted.load(Ordering::Relaxed) {
                 break;

@@ -606,8 +606,8 @@ impl Reporter<'_> {
             }
             Job::Estimate { picture, model, device, options } => {
                 let (model, device) = (Model::find(&model)?, Chosen::by_name(&device)?);
-                let format = Some(picture.format.for_results());
-                Estimate::of(&picture, &model, &device, &options, format, true)
+                let format = picture.format.for_results();
+                Estimate::of(&picture, &model, &device, &options, format, None)
                     .map(Outcome::Estimated)
             }
             Job::Apply { picture, step, device, focus } => {

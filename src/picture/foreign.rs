@@ -6,8 +6,11 @@ use std::{
 };
 
 /// A kind that was recognised.
-pub(super) struct Foreign {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Foreign {
+    /// Its name.
     pub kind: &'static str,
+    /// What to do, as a clause.
     pub way_out: &'static str,
 }
 
@@ -23,11 +26,26 @@ const RAW: Foreign = Foreign {
     way_out: "develop it first to a 16-bit TIFF, in darktable or RawTherapee for example",
 };
 
+/// Endings of raw files that do not begin as a TIFF does.
+const OTHER_RAW_ENDINGS: [&str; 6] = ["cr3", "crw", "orf", "raf", "raw", "rw2"];
+
 /// Endings of raw files that begin as a TIFF does; what would be read of them is a thumbnail.
 const RAW_ENDINGS: [&str; 16] = [
     "3fr", "arw", "cr2", "dcr", "dng", "erf", "iiq", "k25", "kdc", "mef", "mos", "nef", "nrw",
     "pef", "rwl", "srw",
 ];
+
+/// What a file is by its ending alone.
+#[must_use]
+pub fn named(path: &Path) -> Option<Foreign> {
+    let ending = path.extension()?.to_string_lossy().to_lowercase();
+    match ending.as_str() {
+        "heic" | "heif" | "hif" => Some(HEIC),
+        "psd" | "psb" => Some(PHOTOSHOP),
+        other if RAW_ENDINGS.contains(&other) || OTHER_RAW_ENDINGS.contains(&other) => Some(RAW),
+        _ => None,
+    }
+}
 
 /// Whether a file is AVIF by its first bytes. What a general brand stands for is said by the
 /// compatible ones.
@@ -79,6 +97,10 @@ mod tests {
         assert!(is_avif(avif) && !is_avif(b"\0\0\0\x18ftypheic") && !is_avif(b"avif"));
         assert_eq!(kind("a", b"\0\0\0\x18ftypcrx \0\0\0\x01"), Some("camera raw"));
         assert_eq!(kind("a.NEF", b"MM\0*\0\0\0\x08"), Some("camera raw"));
+        let by_name = |name: &str| named(Path::new(name)).map(|foreign| foreign.kind);
+        assert_eq!(by_name("a.HEIC"), Some("HEIC"));
+        assert_eq!(by_name("a.nef").or(by_name("b.RAF")), Some("camera raw"));
+        assert_eq!(by_name("a.jpg").or(by_name("heic")), None);
         assert_eq!(kind("a.tif", b"MM\0*\0\0\0\x08"), None);
         assert_eq!(kind("a.mp4", b"\0\0\0\x18ftypisom"), None);
         assert_eq!(kind("a.png", b"\x89PNG"), None);

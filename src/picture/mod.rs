@@ -19,7 +19,7 @@ use crate::{
 };
 
 pub mod colour;
-mod foreign;
+pub mod foreign;
 pub mod formats;
 pub mod lettering;
 pub mod light;

@@ -23,7 +23,7 @@ use crate::rect::Rect;
 
 /// Least side of a cell, in pixels of the photo and of the result: wider than the blocks of a JPEG
 /// with halved colour.
-const CELL: u32 = 16;
+pub(super) const CELL: u32 = 16;
 
 /// Rows of the photo that a thread takes at a time.
 const BAND: u32 = 64;

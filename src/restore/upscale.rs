@@ -169,6 +169,18 @@ pub fn upscale(
     options: &UpscaleOptions,
     monitor: &mut dyn Monitor,
 ) -> Result<Receipt> {
+    options.steps(picture.size(), model)?;
+    upscale_on(&mut Engine::new(model, device)?, picture, (model, device), options, monitor)
+}
+
+/// As [`upscale`], on an engine of the model on the device.
+pub(super) fn upscale_on(
+    engine: &mut Engine<'_>,
+    picture: &Picture,
+    (model, device): (&Model, &Chosen),
+    options: &UpscaleOptions,
+    monitor: &mut dyn Monitor,
+) -> Result<Receipt> {
     let steps = options.steps(picture.size(), model)?;
     let begin = Instant::now();
     let (input, output) = (steps.input, steps.output);
@@ -178,7 +190,6 @@ pub fn upscale(
     let tones = Tones::of(&picture.metadata);
     let seen = tones.as_ref().map(|tones| tones.for_network(photo));
     let photo = seen.as_ref().unwrap_or(photo);
-    let mut engine = Engine::new(model, device)?;
     let kernels = engine.network.kernels();
 
     // What the last pass reads; blank until the first one has filled it.
@@ -191,10 +202,10 @@ pub fn upscale(
         tiled::tiles(&Task::over(source, output, options.tile, device, network), network)
     };
     let first = match &between {
-        Some(between) => tiles_of(photo, (between.width(), between.height()), &engine)?,
+        Some(between) => tiles_of(photo, (between.width(), between.height()), engine)?,
         None => Vec::new(),
     };
-    let last = tiles_of(between.as_ref().unwrap_or(photo), output, &engine)?;
+    let last = tiles_of(between.as_ref().unwrap_or(photo), output, engine)?;
     let count = first.len() + last.len();
     monitor.start(&Start {
         size: output,
@@ -209,7 +220,7 @@ pub fn upscale(
         let size = (between.width(), between.height());
         let task = Task::over(photo, size, options.tile, device, &*engine.network);
         let mut stage = Stage { monitor: &mut *monitor, output, from: 0.0, to: share, scale: 1 };
-        tiled::run(&task, &mut engine, first, &mut stage, &mut |area, _| {
+        tiled::run(&task, engine, first, &mut stage, &mut |area, _| {
             paste(&pixels_of(&area, None, ColorType::Rgb16), between, area.area);
             Ok(())
         })?;
@@ -222,7 +233,7 @@ pub fn upscale(
     let mut lock = ColourLock::new(photo, output, options.colour_lock);
     let mut consistency = Consistency::new(photo, output);
     let mut invention = Invention::new(photo, output);
-    tiled::run(&task, &mut engine, last, &mut stage, &mut |area, monitor| {
+    tiled::run(&task, engine, last, &mut stage, &mut |area, monitor| {
         lock.push(area).into_iter().try_for_each(|mut area| {
             if let Some(consistency) = &mut consistency {
                 consistency.add(&area);

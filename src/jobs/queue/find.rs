@@ -13,7 +13,10 @@ use super::hash;
 use crate::{
     error::{Error, Result},
     mask::sidecar,
-    picture::Format,
+    picture::{
+        Format,
+        foreign::{self, Foreign},
+    },
 };
 
 /// A photo and its place among all.
@@ -30,6 +33,8 @@ pub struct Found {
 pub struct Findings {
     /// Photos in the order of their places.
     pub photos: Vec<Found>,
+    /// How many pictures there are whose ending says that they are not read.
+    pub foreign: BTreeMap<Foreign, usize>,
     /// How many other files there are, by their ending.
     pub others: BTreeMap<String, usize>,
     /// Folders that could not be read.
@@ -37,14 +42,31 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Which files were left out, as a sentence; `None` where there are none.
+    /// How many files were left out.
     #[must_use]
-    pub fn left_out(&self) -> Option<String> {
-        let count: usize = self.others.values().sum();
-        let endings: Vec<&str> = self.others.keys().map(String::as_str).collect();
-        let files = if count == 1 { "1 file was" } else { &format!("{count} files were") };
-        (count > 0)
-            .then(|| format!("{files} left out, by the ending no pictures: {}", endings.join(", ")))
+    pub fn left_out(&self) -> usize {
+        self.foreign.values().chain(self.others.values()).sum()
+    }
+
+    /// Which files were left out, and what to do with those that are pictures; `None` where there
+    /// are none.
+    #[must_use]
+    pub fn left_out_in_words(&self) -> Option<String> {
+        let were = |count: usize, what: &str| match count {
+            1 => format!("1 {what} was left out"),
+            _ => format!("{count} {what}s were left out"),
+        };
+        let foreign = self.foreign.iter().map(|(foreign, count)| {
+            let Foreign { kind, way_out } = foreign;
+            format!("{}: {way_out}", were(*count, &format!("{kind} picture")))
+        });
+        let mut sentences: Vec<String> = foreign.collect();
+        if !self.others.is_empty() {
+            let endings: Vec<&str> = self.others.keys().map(String::as_str).collect();
+            let files = were(self.others.values().sum(), "file");
+            sentences.push(format!("{files}, by the ending no pictures: {}", endings.join(", ")));
+        }
+        (!sentences.is_empty()).then(|| sentences.join("; "))
     }
 }
 
@@ -95,18 +117,21 @@ pub fn find(places: &[PathBuf], recursive: bool, output: &Path) -> Result<Findin
                 Err(error) if error.loop_ancestor().is_some() => {}
                 Err(error) => findings.unread.push(unread(error, place)),
                 Ok(entry) if entry.file_type().is_dir() || is_mask(entry.path()) => {}
-                Ok(entry) if Format::named(entry.path()).is_none() => {
-                    let ending = entry.path().extension().map(OsStr::to_string_lossy);
-                    let ending = ending.map_or_else(|| "none".into(), |text| format!(".{text}"));
-                    *findings.others.entry(ending.to_lowercase()).or_default() += 1;
-                }
-                Ok(entry) => {
-                    if seen.insert(whole(entry.path())) {
-                        let inside = entry.path().strip_prefix(&source).unwrap_or(entry.path());
-                        let relative = below.join(inside);
-                        findings.photos.push(Found { source: entry.into_path(), relative });
+                Ok(entry) => match (Format::named(entry.path()), foreign::named(entry.path())) {
+                    (Some(_), _) => {
+                        if seen.insert(whole(entry.path())) {
+                            let inside = entry.path().strip_prefix(&source);
+                            let relative = below.join(inside.unwrap_or(entry.path()));
+                            findings.photos.push(Found { source: entry.into_path(), relative });
+                        }
                     }
-                }
+                    (None, Some(foreign)) => *findings.foreign.entry(foreign).or_default() += 1,
+                    (None, None) => {
+                        let ending = entry.path().extension().map(OsStr::to_string_lossy);
+                        let ending = ending.map_or("none".into(), |text| format!(".{text}"));
+                        *findings.others.entry(ending.to_lowercase()).or_default() += 1;
+                    }
+                },
             }
         }
     }
@@ -206,6 +231,9 @@ mod tests {
             "lone.mask.png",
             "notes.txt",
             "film.mp4",
+            "phone.heic",
+            "a.NEF",
+            "b.nef",
             "._a.png",
             "trip/c.webp",
             ".thumbs/a.png",
@@ -217,8 +245,11 @@ mod tests {
         assert_eq!(places(&flat), ["a.png", "b.JPG", "lone.mask.png"]);
         let deep = find(&[tree.path().to_owned()], true, &out).unwrap();
         assert_eq!(places(&deep), ["a.png", "b.JPG", "lone.mask.png", "trip/c.webp"]);
-        let words = deep.left_out().unwrap();
-        assert!(words.starts_with("2 files were left out") && words.contains(".mp4, .txt"));
+        let words = deep.left_out_in_words().unwrap();
+        assert_eq!(deep.left_out(), 5);
+        assert!(words.contains("1 HEIC picture was left out: export it as JPEG"), "{words}");
+        assert!(words.contains("2 camera raw pictures were left out: develop"), "{words}");
+        assert!(words.ends_with("2 files were left out, by the ending no pictures: .mp4, .txt"));
         let refused = find(&[tree.path().to_owned()], true, tree.path()).unwrap_err();
         assert!(refused.to_string().contains("among their photos"), "{refused}");
     }

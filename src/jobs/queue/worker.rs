@@ -294,7 +294,7 @@ impl Foreman<'_> {
         // Results that lie beside their photos are no photos to begin with.
         let made: HashSet<&PathBuf> = self.queue.items().iter().filter_map(output_of).collect();
         findings.photos.retain(|photo| !made.contains(&photo.source));
-        if let Some(words) = findings.left_out() {
+        if let Some(words) = findings.left_out_in_words() {
             (self.tell)(News::Note(words));
         }
         findings.unread.into_iter().for_each(|error| (self.tell)(News::Failed(error)));

@@ -13,7 +13,7 @@ use re_rav1d::dav1d::{
     Decoder, Picture, PixelLayout, PlanarImageComponent as Plane, Settings, pixel::YUVRange,
 };
 use yuv::{YuvPlanarImage, YuvRange, YuvStandardMatrix};
-use zenavif_parse::{AvifParser, ColorInformation, DecodeConfig, Unstoppable};
+use zenavif_parse::{AvifParser, CleanAperture, ColorInformation, DecodeConfig, Unstoppable};
 
 use super::super::{DecodeError, MAX_DECODED_BYTES, Metadata, divide_by_alpha};
 
@@ -65,6 +65,9 @@ pub(in super::super) fn decode(
         if file.premultiplied_alpha() {
             divide_by_alpha(&mut pixels);
         }
+    }
+    if let Some(part) = file.clean_aperture() {
+        pixels = seen(&pixels, part).unwrap_or(pixels);
     }
     // Counter-clockwise, before it is mirrored.
     pixels = match file.rotation().map_or(0, |rotation| rotation.angle) {
@@ -388,6 +391,25 @@ fn assembled(
         imageops::replace(&mut whole, tile, x * i64::from(wide), y * i64::from(high));
     }
     Ok(whole)
+}
+
+/// The part of a picture that is meant to be seen, by its sides and by how far its middle lies from
+/// the picture's (ISO/IEC 14496-12, 12.1.4); `None` where it is not within the picture.
+fn seen(pixels: &DynamicImage, part: &CleanAperture) -> Option<DynamicImage> {
+    let range = |whole: u32, size: f64, offset: f64| {
+        let start = ((f64::from(whole) - size) / 2.0 + offset).round();
+        let fits = size >= 1.0 && start >= 0.0 && start + size.floor() <= f64::from(whole);
+        fits.then_some((start as u32, size as u32))
+    };
+    let CleanAperture { width_n, width_d, height_n, height_d, .. } = *part;
+    let CleanAperture { horiz_off_n, horiz_off_d, vert_off_n, vert_off_d, .. } = *part;
+    let (width, right) =
+        (f64::from(width_n) / f64::from(width_d), f64::from(horiz_off_n) / f64::from(horiz_off_d));
+    let (height, down) =
+        (f64::from(height_n) / f64::from(height_d), f64::from(vert_off_n) / f64::from(vert_off_d));
+    let (x, width) = range(pixels.width(), width, right)?;
+    let (y, height) = range(pixels.height(), height, down)?;
+    Some(pixels.crop_imm(x, y, width, height))
 }
 
 /// The profile of colours that are not sRGB's.

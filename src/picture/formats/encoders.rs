@@ -168,10 +168,12 @@ fn tiff_strips<K: TiffKind>(
         directory.write_tag(tag, offset)?;
     }
     let Metadata { icc, xmp, iptc, .. } = &header.metadata;
+    // IPTC as Photoshop writes it, which some readers take in no other type.
+    let iptc = iptc.as_deref().map(iptc::padded);
     for (tag, kind, part) in [
         (Tag::IccProfile, Type::UNDEFINED, icc),
         (XMP_TAG, Type::BYTE, xmp),
-        (IPTC_TAG, Type::UNDEFINED, iptc),
+        (IPTC_TAG, Type::LONG, &iptc),
     ] {
         if let Some(bytes) = part {
             write_tags(&mut directory, &[(tag, kind, bytes.clone())])?;

@@ -11,6 +11,7 @@ use std::{
     io::{self, BufWriter, Write as _},
     path::{Path, PathBuf},
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -378,6 +379,21 @@ impl PictureWriter {
         };
         outcome.map_err(|error| Error::write(&self.path, error))
     }
+}
+
+/// How long rows take to become a file, which is thrown away.
+///
+/// # Errors
+/// As the encoder, or where there is no room for temporary files.
+pub fn rehearse(format: Format, header: &Header, rows: Vec<u8>) -> io::Result<Duration> {
+    let (strips, queue) = bounded(1);
+    // It is not full.
+    let _sent = strips.send(rows);
+    drop(strips);
+    let file = tempfile::tempfile()?;
+    let begin = Instant::now();
+    encode(format, header, file, queue)?;
+    Ok(begin.elapsed())
 }
 
 /// The rows of a picture as they arrive, in the kind of pixel that the format

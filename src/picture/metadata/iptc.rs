@@ -1,5 +1,6 @@
 //! IPTC-IIM 4.2: captions and credits as a chain of data sets, and the wrappings that JPEG and PNG
-//! put around it. TIFF holds it bare.
+//! put around it. TIFF holds it bare, in whole numbers
+//! of 32 bits.
 
 /// Begins a data set.
 const MARK: u8 = 0x1C;
@@ -19,11 +20,30 @@ const LOCATION: [u8; 7] = [26, 27, 90, 92, 95, 100, 101];
 /// The bare chain out of what a JPEG, a PNG or a TIFF holds; `None` where there is none.
 pub(super) fn unwrapped(stored: &[u8]) -> Option<Vec<u8>> {
     match stored.first()? {
-        &MARK => Some(stored.to_vec()),
+        &MARK => Some(unpadded(stored).to_vec()),
         b'8' => of_resources(stored),
         b'P' => of_resources(stored.strip_prefix(PHOTOSHOP)?),
         _ => unwrapped(&of_text(stored)?),
     }
+}
+
+/// Without the zeros that fill up the four bytes of a number, as which TIFF holds the chain.
+fn unpadded(stored: &[u8]) -> &[u8] {
+    let mut rest = stored;
+    while let [MARK, _, _, high, low, ..] = rest
+        && let Some(next) = rest.get(5 + (usize::from(*high) << 8 | usize::from(*low))..)
+    {
+        rest = next;
+    }
+    let padded = rest.iter().all(|byte| *byte == 0);
+    if padded { &stored[..stored.len() - rest.len()] } else { stored }
+}
+
+/// As TIFF holds it.
+pub(crate) fn padded(chain: &[u8]) -> Vec<u8> {
+    let mut padded = chain.to_vec();
+    padded.resize(chain.len().next_multiple_of(4), 0);
+    padded
 }
 
 /// As Photoshop's image resource, which JPEG and PNG hold.
@@ -101,7 +121,8 @@ mod tests {
         let chain = [set(120, "A caption"), set(90, "Berlin")].concat();
         let photoshop =
             [PHOTOSHOP, b"8BIM\x03\xed\0\0\0\0\0\x03abc\0", &as_resource(&chain)].concat();
-        for stored in [&chain, &photoshop, &as_resource(&chain), &as_text(&chain).into_bytes()] {
+        let text = as_text(&chain).into_bytes();
+        for stored in [&chain, &padded(&chain), &photoshop, &as_resource(&chain), &text] {
             assert_eq!(unwrapped(stored).as_ref(), Some(&chain));
         }
         for stored in ["", "8BIM", "8BIM\x04\x04\0\0\0\0\0\x09x", "\niptc\n 3\nzz", "no such thing"]

@@ -301,9 +301,16 @@ impl TiffTags {
         };
         for field in exif.fields().filter(|field| field.ifd_num == ::exif::In::PRIMARY) {
             let tag = Tag::from_u16_exhaustive(field.tag.number());
-            let Some((kind, bytes)) = native_bytes(&field.value) else {
+            let Some((kind, mut bytes)) = native_bytes(&field.value) else {
                 continue;
             };
+            // Two-byte characters, though nothing says so, follow the byte order of the numbers.
+            if field.tag == ::exif::Tag::UserComment
+                && bytes.starts_with(b"UNICODE\0")
+                && exif.little_endian() != cfg!(target_endian = "little")
+            {
+                bytes[8..].chunks_exact_mut(2).for_each(<[u8]>::reverse);
+            }
             match field.tag.context() {
                 ::exif::Context::Tiff if DESCRIPTIVE.contains(&tag) => &mut tags.main,
                 ::exif::Context::Exif => &mut tags.exif,
