@@ -179,7 +179,6 @@ pub fn upscale(
     let seen = tones.as_ref().map(|tones| tones.for_network(photo));
     let photo = seen.as_ref().unwrap_or(photo);
     let mut engine = Engine::new(model, device)?;
-    let kernels = engine.network.kernels();
 
     // What the last pass reads; blank until the first one has filled it.
     let mut between = (steps.passes > 1).then(|| {
@@ -243,6 +242,7 @@ pub fn upscale(
             })
         })
     })?;
+    let kernels = engine.kernels();
     let receipt = Receipt::new(begin, [input, output], model, device, kernels, count);
     Ok(Receipt {
         passes: steps.passes,
