@@ -87,12 +87,13 @@ pub fn compare(request: &Request) -> Result<(), Box<dyn Error>> {
                 let unit = if on_graphics { "" } else { " threads" };
                 writeln!(out, "\n{name}, {size}, {place}{unit}")?;
                 let mut peers = Vec::new();
-                for who in if on_graphics { &ON_GRAPHICS[..] } else { &PEERS[..] } {
+                let all = if on_graphics { &ON_GRAPHICS[..] } else { &PEERS[..] };
+                for who in all.iter().copied() {
                     let wanted = request.only.as_ref().is_none_or(|only| {
-                        only.iter().any(|name| name.eq_ignore_ascii_case(who)) || *who == "Pixmend"
+                        only.iter().any(|name| name.eq_ignore_ascii_case(who)) || who == "Pixmend"
                     });
                     let own = is_ours(who);
-                    let large = *who == "Burn" && height * width > LARGEST_FOR_BURN;
+                    let large = who == "Burn" && height * width > LARGEST_FOR_BURN;
                     if !wanted || large || !own && network.is_none() {
                         continue;
                     }

@@ -18,8 +18,8 @@ use crate::{device::difference, error::Result, model::Model, net::Generator};
 /// Side of the picture, at least.
 const SIDE: usize = 32;
 
-/// How far the answer may be from the CPU's: one level of a picture.
-const TOLERANCE: f32 = 1.0 / 255.0;
+/// How far the answer may be from the CPU's: half a level, so that a whole picture stays within one.
+const TOLERANCE: f32 = 0.5 / 255.0;
 
 /// What became of the models that were tried, by their bytes.
 static TRIED: Mutex<Option<HashMap<Key, bool>>> = Mutex::new(None);
@@ -177,8 +177,11 @@ mod tests {
             let Some(half) = model.in_half(device.burn()).unwrap() else { continue };
             let full = model.on(device.burn()).unwrap();
             let cpu = model.on(&Device::flex()).unwrap();
+            // Burn on the CPU has sums of 32 bit, as cards with matrix units do.
+            let wide = model.in_half(&Device::flex()).unwrap().unwrap();
+            let wide = off(&*wide, &Device::flex(), &*cpu);
             let [half, full] = [half, full].map(|network| off(&*network, device.burn(), &*cpu));
-            println!("{name}: {half} with 16 bit, {full} with 32");
+            println!("{name}: {half} with 16 bit, {wide} with sums of 32, {full} with 32");
             assert!(full < 1e-4 && half < 0.05, "{name}: {half} {full}");
         }
     }
