@@ -12,7 +12,10 @@ use std::{
 
 use burn::{
     nn::{PReluConfig, PixelShuffleConfig},
-    tensor::{Device, DeviceKind, Tensor, TensorData, module::conv2d, ops::ConvOptions},
+    tensor::{
+        DType, Device, DeviceKind, Tensor, TensorData, activation::prelu, module::conv2d,
+        ops::ConvOptions,
+    },
 };
 use burn_wgpu::WgpuBackend;
 use serde::Serialize;
@@ -29,6 +32,12 @@ pub const CPU: &str = "CPU";
 /// Largest difference that the self-test allows between an adapter's answer
 /// and the CPU's; values are of order 1.
 const TOLERANCE: f32 = 1e-3;
+
+/// The same for numbers of 16 bit: one level of a picture.
+const TOLERANCE_OF_HALF: f32 = 1.0 / 255.0;
+
+/// What a user puts behind the name of a device to have all numbers in 32 bit.
+const IN_FULL: &str = ":f32";
 
 /// A graphics adapter as the driver presents it.
 #[derive(Clone, Debug, Serialize)]
@@ -71,15 +80,26 @@ impl Adapter {
     /// # Errors
     /// A clause that says why it cannot be used.
     pub fn self_test(&self) -> Result<(), String> {
+        self.test(DType::F32, TOLERANCE)
+    }
+
+    /// The same with numbers of 16 bit, within one level of 255.
+    ///
+    /// # Errors
+    /// A clause that says why it cannot compute with them.
+    pub fn half_test(&self) -> Result<(), String> {
+        self.test(DType::F16, TOLERANCE_OF_HALF)
+    }
+
+    fn test(&self, numbers: DType, tolerance: f32) -> Result<(), String> {
         let device = self.open()?;
-        let answer = guarded(|| known_tile(&device))??;
-        let expected = guarded(|| known_tile(&Device::flex()))??;
-        let worst =
-            answer.iter().zip(&expected).map(|(answer, expected)| (answer - expected).abs()).fold(
-                0.0_f32,
-                |worst, error| if error.is_nan() { f32::INFINITY } else { worst.max(error) },
-            );
-        if answer.len() != expected.len() || worst > TOLERANCE {
+        if !device.supports_dtype(numbers) {
+            return Err("it does not compute with such numbers".to_owned());
+        }
+        let answer = guarded(|| known_tile(&device, numbers))??;
+        let expected = guarded(|| known_tile(&Device::flex(), DType::F32))??;
+        let worst = difference(&answer, &expected);
+        if worst > tolerance {
             return Err(format!("its self-test is off by {worst}"));
         }
         Ok(())
@@ -210,6 +230,8 @@ pub struct Chosen {
     name: String,
     device: Device,
     class: Class,
+    /// Whether networks may compute with numbers of 16 bit.
+    half: bool,
     /// Why it is not what might be expected, for the user.
     note: Option<String>,
 }
@@ -227,7 +249,13 @@ impl Chosen {
     /// The CPU.
     #[must_use]
     pub fn cpu() -> Self {
-        Self { name: CPU.to_owned(), device: Device::flex(), class: Class::Cpu, note: None }
+        Self {
+            name: CPU.to_owned(),
+            device: Device::flex(),
+            class: Class::Cpu,
+            half: false,
+            note: None,
+        }
     }
 
     /// By the user's word: `auto`, `gpu`, `cpu` or the name of an adapter (a
@@ -236,10 +264,20 @@ impl Chosen {
     /// `auto` takes the first real GPU that passes its self-test, discrete ones
     /// before integrated ones, and the CPU if there is none.
     ///
+    /// A graphics card computes with numbers of 16 bit where that comes out the same to a level of
+    /// 255, and with 32 bit elsewhere; with `:f32` behind the name, always with 32.
+    ///
     /// # Errors
     /// [`Error::DeviceUnknown`] or [`Error::Device`]; never for `auto` and `cpu`.
     pub fn by_name(name: &str) -> Result<Self> {
         let name = name.trim();
+        match name.strip_suffix(IN_FULL) {
+            Some(name) => Ok(Self { half: false, ..Self::chosen(name)? }),
+            None => Self::chosen(name),
+        }
+    }
+
+    fn chosen(name: &str) -> Result<Self> {
         match name.to_lowercase().as_str() {
             "" => Err(Error::DeviceUnknown { name: "(no name)".to_owned() }),
             "cpu" => Ok(Self::cpu()),
@@ -290,6 +328,7 @@ impl Chosen {
             name: adapter.name.clone(),
             device: adapter.open()?,
             class: if adapter.is_gpu() { Class::Gpu } else { Class::Software },
+            half: adapter.half_test().is_ok(),
             note: None,
         })
     }
@@ -310,6 +349,13 @@ impl Chosen {
     #[must_use]
     pub const fn burn(&self) -> &Device {
         &self.device
+    }
+
+    /// Whether networks may compute with numbers of 16 bit: it can, and comes within one level of
+    /// 255 of the CPU in its test.
+    #[must_use]
+    pub const fn computes_half(&self) -> bool {
+        self.half
     }
 
     /// Whether it is a graphics interface that the CPU computes: slow, and with drivers that
@@ -338,23 +384,42 @@ impl Chosen {
 }
 
 /// What the generators are made of, with fixed weights, over a fixed picture.
-fn known_tile(device: &Device) -> Result<Vec<f32>, String> {
+fn known_tile(device: &Device, numbers: DType) -> Result<Vec<f32>, String> {
     let wave = |count: usize, step: f32| -> Vec<f32> {
         (0..count).map(|i| (i as f32 * step).sin()).collect()
     };
     let tensor = |shape: [usize; 4], step: f32| {
         let values = wave(shape.iter().product(), step);
-        Tensor::<4>::from_data(TensorData::new(values, shape), device)
+        Tensor::<4>::from_data(TensorData::new(values, shape), device).cast(numbers)
     };
     let same = || ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
     let picture = tensor([1, 3, 24, 40], 0.37);
     let features = conv2d(picture.clone(), tensor([16, 3, 3, 3], 0.71) * 0.3, None, same());
-    let features = PReluConfig::new().init(device).forward(features);
+    let features = prelu(features, PReluConfig::new().init(device).alpha.val().cast(numbers));
     let answer = conv2d(features, tensor([12, 16, 3, 3], 1.13) * 0.5, None, same());
     let answer = PixelShuffleConfig::new(2).init().forward(answer)
         + enlarge(picture, 2, Interpolation::Bilinear);
-    let answer = answer.try_into_data().map_err(|error| error.to_string())?;
+    let answer = answer.cast(DType::F32).try_into_data().map_err(|error| error.to_string())?;
     answer.try_into_vec::<f32>().map_err(|error| format!("{error:?}"))
+}
+
+/// The largest difference between two answers, over the largest number where that is above 1;
+/// infinite if one has other or more numbers than the other.
+#[must_use]
+pub fn difference(answer: &[f32], expected: &[f32]) -> f32 {
+    if answer.len() != expected.len() {
+        return f32::INFINITY;
+    }
+    let largest = expected.iter().fold(1.0_f32, |most, value| most.max(value.abs()));
+    let errors = answer.iter().zip(expected).map(|(answer, expected)| (answer - expected).abs());
+    // `max` alone would pass over what is no number.
+    let worst = errors.fold(
+        0.0_f32,
+        |worst, error| {
+            if error.is_nan() { f32::INFINITY } else { worst.max(error) }
+        },
+    );
+    worst / largest
 }
 
 /// Runs something that a driver may panic in.
@@ -369,10 +434,21 @@ mod tests {
     #[test]
     fn the_known_tile_is_known() {
         // Guards the test itself: a picture of zeros would pass anywhere.
-        let answer = known_tile(&Device::flex()).unwrap();
+        let answer = known_tile(&Device::flex(), DType::F32).unwrap();
         assert_eq!(answer.len(), 12 * 24 * 40);
         let largest = answer.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
         assert!((0.5..5.0).contains(&largest), "{largest}");
+        // Rounded to 16 bit on the way it is another, but not to be seen.
+        let half = known_tile(&Device::flex(), DType::F16).unwrap();
+        let off = difference(&half, &answer);
+        assert!(off > TOLERANCE / 100.0 && off < TOLERANCE_OF_HALF, "{off}");
+    }
+
+    #[test]
+    fn what_is_no_number_is_infinitely_far() {
+        assert!(difference(&[1.0, f32::NAN], &[1.0, 2.0]).is_infinite());
+        assert!(difference(&[1.0], &[1.0, 2.0]).is_infinite());
+        assert_eq!(difference(&[1.0, 3.5], &[1.0, 4.0]), 0.125);
     }
 
     #[test]
@@ -386,7 +462,10 @@ mod tests {
 
     #[test]
     fn an_unknown_name_is_refused() {
-        let refused = Chosen::by_name("no such adapter");
-        assert!(matches!(refused, Err(Error::DeviceUnknown { .. })));
+        for name in ["no such adapter", "no such adapter:f32", ":f32"] {
+            let refused = Chosen::by_name(name);
+            assert!(matches!(refused, Err(Error::DeviceUnknown { .. })), "{name}");
+        }
+        assert_eq!(Chosen::by_name("cpu:f32").unwrap().name(), CPU);
     }
 }

@@ -1,8 +1,9 @@
 //! Inference beside Burn, ncnn and PyTorch, on the same network with the same numbers.
 //!
 //! Each is a program of its own, ours too: so each has a peak of memory of its own. Answers are
-//! compared as well. On the CPU ours has kernels of its own; on a graphics card it is Burn, in 32 and
-//! in 16 bit, beside ncnn through Vulkan and PyTorch through CUDA.
+//! compared as well. On the CPU ours has kernels of its own; on a graphics card it is Burn step by
+//! step, in 32 and in 16 bit, beside Burn layer by layer, ncnn through Vulkan and PyTorch through
+//! CUDA.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +20,7 @@ use pixmend::{
     net::{
         Generator as _,
         direct::{Direct, InstructionSet},
-        slots,
+        graphics::Graphics,
     },
 };
 
@@ -38,7 +39,7 @@ const LARGEST_COMPARED: usize = 256 * 256;
 
 const PEERS: [&str; 4] = ["Pixmend", "Burn", "ncnn", "torch"];
 
-const ON_GRAPHICS: [&str; 4] = ["Pixmend", "Half", "ncnn", "torch"];
+const ON_GRAPHICS: [&str; 5] = ["Pixmend", "Half", "Burn", "ncnn", "torch"];
 
 /// What stands in place of a number of threads where a graphics card computes.
 const GRAPHICS: &str = "gpu:";
@@ -86,7 +87,8 @@ pub fn compare(request: &Request) -> Result<(), Box<dyn Error>> {
                 let unit = if on_graphics { "" } else { " threads" };
                 writeln!(out, "\n{name}, {size}, {place}{unit}")?;
                 let mut peers = Vec::new();
-                for who in if on_graphics { ON_GRAPHICS } else { PEERS } {
+                let all = if on_graphics { &ON_GRAPHICS[..] } else { &PEERS[..] };
+                for who in all.iter().copied() {
                     let wanted = request.only.as_ref().is_none_or(|only| {
                         only.iter().any(|name| name.eq_ignore_ascii_case(who)) || who == "Pixmend"
                     });
@@ -111,18 +113,30 @@ pub fn compare(request: &Request) -> Result<(), Box<dyn Error>> {
                 let least = operations.map(|count| count / peak).filter(|_| !on_graphics);
                 report(&mut out, &peers, least, compared)?;
                 if let Some(network) = network.as_ref().filter(|_| on_graphics) {
-                    let (job, bytes) = (["Pixmend", name, size, place], size_of::<f32>());
                     writeln!(
                         out,
-                        "{:.1} Gflop and {} convolutions, which move {:.0} MB if each reads and \
-                         writes its maps once in 32 bit.",
+                        "{:.1} Gflop and {} convolutions.",
                         network.operations(height, width) / 1e9,
                         network.convolutions(),
-                        network.traffic(height, width, bytes) / 1e6
                     )?;
-                    let kernels = kernels(&job, &weights, folder.path())?;
-                    let all: usize = kernels.values().sum();
-                    writeln!(out, "Burn runs {all} kernels for it: {kernels:?}.")?;
+                    for (bits, bytes) in [(32, 4), (16, 2)] {
+                        writeln!(
+                            out,
+                            "{bits} bit: {:.0} MB, {:.0} MB if each convolution did what follows it.",
+                            network.moved(height, width, bytes) / 1e6,
+                            network.traffic(height, width, bytes) / 1e6
+                        )?;
+                    }
+                    for who in ["Pixmend", "Half", "Burn"] {
+                        let job = [who, name, size, place];
+                        let kernels = kernels(&job, &weights, folder.path())?;
+                        let all: usize = kernels.values().sum();
+                        let each = all as f64 / (height * width) as f64 * 1e6;
+                        writeln!(
+                            out,
+                            "{who} runs {all} kernels, {each:.0} for a megapixel: {kernels:?}."
+                        )?;
+                    }
                 }
             }
         }
@@ -310,7 +324,6 @@ pub fn serve(
         None => Device::flex(),
     };
     let threads = if adapter.is_some() { 1 } else { place.parse()? };
-    let in_burn = adapter.is_some() || who == "Burn";
     let kind = if who == "Half" { DType::F16 } else { DType::F32 };
     if !device.supports_dtype(kind) {
         return Err("the device does not compute with 16 bit".into());
@@ -319,11 +332,18 @@ pub fn serve(
     let direct = |ours: &pixmend::net::Network| Direct::on(ours, set, threads);
     let ours: Result<Direct, Box<dyn Fn(Tensor<4>) -> Tensor<4>>> =
         match (Network::drawn(name), network::of_ours(name, &device)) {
-            (Some(network), _) if in_burn => Err(Box::new(network.burn(&device, kind))),
+            (Some(network), _) if who == "Burn" => Err(Box::new(network.burn(&device))),
+            (Some(network), _) if adapter.is_some() => {
+                let graphics = Graphics::with(&network.graph(), &device, kind);
+                Err(Box::new(move |input| graphics.forward(input)))
+            }
             (Some(network), _) => Ok(Direct::with(network.graph(), set, threads)),
-            (_, Some(network)) if in_burn => {
-                let network = slots::cast(network, kind);
-                Err(Box::new(move |input| network.forward(input.cast(kind)).cast(DType::F32)))
+            (_, Some(network)) if who == "Burn" => {
+                Err(Box::new(move |input| network.forward(input)))
+            }
+            (_, Some(network)) if adapter.is_some() => {
+                let graphics = Graphics::of(&network, &device, kind).ok_or("no such network")?;
+                Err(Box::new(move |input| graphics.forward(input)))
             }
             (_, network) => Ok(network.as_ref().and_then(direct).ok_or("no such network")?),
         };
@@ -337,7 +357,13 @@ pub fn serve(
     };
     let mut out = std::io::stdout();
     let version = match who {
-        "Burn" => "(flex)",
+        "Burn" => {
+            if adapter.is_some() {
+                "(layers)"
+            } else {
+                "(flex)"
+            }
+        }
         "Half" => "(16_bit)",
         _ => env!("CARGO_PKG_VERSION"),
     };

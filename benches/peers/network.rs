@@ -2,7 +2,7 @@
 //! PyTorch.
 
 use burn::tensor::{
-    DType, Device, Tensor, TensorData, activation::prelu, module::conv2d, ops::ConvOptions,
+    Device, Tensor, TensorData, activation::prelu, module::conv2d, ops::ConvOptions,
 };
 use pixmend::net::{
     NetworkConfig,
@@ -160,22 +160,39 @@ impl Network {
         (maps * height * width * bytes) as f64
     }
 
+    /// Bytes that are moved with numbers of so many bytes where activations and sums are kernels of
+    /// their own, as on a graphics card: each map is then read and written again by each of them.
+    /// The picture and the answer have 32 bit.
+    pub fn moved(&self, height: usize, width: usize, bytes: usize) -> f64 {
+        let active = |filter: &Filter| if filter.slope.is_some() { 2 * filter.outputs } else { 0 };
+        let activations: usize = self.filters.iter().map(active).sum();
+        let (channels, last) = (self.filters[0].outputs, self.filters.len() - 1);
+        let sums = match self.kind {
+            Kind::Compact => 0,
+            Kind::Residual => 3 * channels * last.div_ceil(2),
+        };
+        let answer = 3 * SCALE * SCALE;
+        // The picture enlarged, added to the last map, and the pixel shuffle.
+        let end = bytes * answer + size_of::<f32>() * (3 + answer + 2 * answer + 2 * answer);
+        let maps = (bytes * (activations + sums) + end) * height * width;
+        self.traffic(height, width, bytes) + maps as f64
+    }
+
     /// How many convolutions it has.
     pub const fn convolutions(&self) -> usize {
         self.filters.len()
     }
 
-    /// For Burn, on a device and with numbers of a kind.
-    pub fn burn(&self, device: &Device, numbers: DType) -> impl Fn(Tensor<4>) -> Tensor<4> + use<> {
+    /// For Burn, on a device.
+    pub fn burn(&self, device: &Device) -> impl Fn(Tensor<4>) -> Tensor<4> + use<> {
         let vector = |values: &[f32]| {
             let data = TensorData::new(values.to_vec(), [values.len()]);
-            Tensor::<1>::from_data(data, device).cast(numbers)
+            Tensor::<1>::from_data(data, device)
         };
         let layer = |filter: &Filter| {
             let shape = [filter.outputs, filter.inputs, 3, 3];
             let weight =
                 Tensor::<4>::from_data(TensorData::new(filter.weight.clone(), shape), device);
-            let weight = weight.cast(numbers);
             let (bias, slope) = (vector(&filter.bias), filter.slope.as_deref().map(vector));
             move |input: Tensor<4>| {
                 let options = ConvOptions::new([1; 2], [1; 2], [1; 2], 1);
@@ -188,8 +205,7 @@ impl Network {
         };
         let layers: Vec<_> = self.filters.iter().map(layer).collect();
         let (kind, enlargement) = (self.kind, self.enlargement());
-        move |input| {
-            let input = input.cast(numbers);
+        move |input: Tensor<4>| {
             let last = layers.len() - 1;
             let large = enlarge(input.clone(), SCALE, enlargement);
             let features = match kind {
@@ -204,7 +220,7 @@ impl Network {
                 }
             };
             let shuffle = burn::nn::PixelShuffleConfig::new(SCALE).init();
-            (large + shuffle.forward(layers[last](features))).cast(DType::F32)
+            large + shuffle.forward(layers[last](features))
         }
     }
 

@@ -30,6 +30,10 @@ struct Tested {
     passed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// Whether it comes within one level of 255 with numbers of 16 bit.
+    half: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    half_reason: Option<String>,
     /// Whether `--device auto` may take it.
     automatic: bool,
 }
@@ -39,9 +43,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         .into_iter()
         .map(|adapter| {
             let test = adapter.self_test();
+            let half = adapter.half_test();
             Tested {
                 automatic: adapter.is_gpu() && test.is_ok(),
                 passed: test.is_ok(),
+                half: test.is_ok() && half.is_ok(),
+                half_reason: half.err(),
                 reason: test.err(),
                 name: None,
                 adapter: Some(adapter),
@@ -52,6 +59,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         adapter: None,
         name: Some(CPU),
         passed: true,
+        half: false,
+        half_reason: None,
         reason: None,
         automatic: true,
     });
@@ -60,7 +69,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     }
     for device in &devices {
         let test = match &device.reason {
-            None => "self-test passed".to_owned(),
+            None if device.half => "self-test passed, in 16 bit too".to_owned(),
+            None => match &device.half_reason {
+                None => "self-test passed".to_owned(),
+                Some(reason) => format!("self-test passed (not in 16 bit: {reason})"),
+            },
             Some(reason) => format!("not usable: {reason}"),
         };
         let line = match &device.adapter {

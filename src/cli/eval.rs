@@ -37,7 +37,7 @@ pub struct Arguments {
     /// How many times the originals are larger than the small pictures [default: the model's scale]
     #[arg(long)]
     scale: Option<u32>,
-    /// auto, gpu, cpu or the name of an adapter
+    /// auto, gpu, cpu or the name of an adapter; with :f32 behind it, never numbers of 16 bit
     #[arg(long, value_name = "NAME", default_value = "auto")]
     device: String,
     /// Ask the model eight times: as for `upscale`

@@ -53,7 +53,7 @@ pub struct Arguments {
     /// Decides what texture draws by lot
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// auto, gpu, cpu or the name of an adapter
+    /// auto, gpu, cpu or the name of an adapter; with :f32 behind it, never numbers of 16 bit
     #[arg(long, value_name = "NAME", default_value = "auto")]
     device: String,
     #[command(flatten)]

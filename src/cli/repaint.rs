@@ -38,7 +38,7 @@ pub struct Arguments {
     /// Name of a shipped model, or a model file [default: clean or colour]
     #[arg(long, value_name = "NAME|FILE")]
     model: Option<String>,
-    /// auto, gpu, cpu or the name of an adapter
+    /// auto, gpu, cpu or the name of an adapter; with :f32 behind it, never numbers of 16 bit
     #[arg(long, value_name = "NAME", default_value = "auto")]
     device: String,
     /// Side of a tile in pixels of the photo, for cleaning [default: what suits the device]

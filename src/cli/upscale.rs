@@ -31,7 +31,7 @@ pub struct Arguments {
     /// and a little nearer to the truth
     #[arg(long)]
     ensemble: bool,
-    /// auto, gpu, cpu or the name of an adapter
+    /// auto, gpu, cpu or the name of an adapter; with :f32 behind it, never numbers of 16 bit
     #[arg(long, value_name = "NAME", default_value = "auto")]
     device: String,
     /// Leave the colours as the network made them, even where they drift from the photo's

@@ -8,11 +8,14 @@ use std::{
     sync::Arc,
 };
 
-use burn::tensor::Device;
+use burn::tensor::{DType, Device};
 
 use crate::{
     error::{Error, Result},
-    net::{Generator, Network, NetworkConfig, colouriser, direct::Direct, ensemble::Ensemble},
+    net::{
+        Generator, Network, NetworkConfig, colouriser, direct::Direct, ensemble::Ensemble,
+        graphics::Graphics,
+    },
     settings::{self, Existing},
 };
 
@@ -265,16 +268,37 @@ impl Model {
     /// # Errors
     /// [`Error::Model`] if tensors are missing or of another shape.
     pub fn on(&self, device: &Device) -> Result<Box<dyn Generator>> {
-        let network = Box::new(self.trainable(device)?);
         // On the CPU our own kernels are many times faster than Burn's.
         let network: Box<dyn Generator> = if *device == Device::flex() {
-            match Direct::of(network) {
+            match Direct::of(Box::new(self.trainable(device)?)) {
                 Ok(direct) => Box::new(direct),
                 Err(network) => network,
             }
+        } else if let Some(network) = self.graphics(device, DType::F32)? {
+            Box::new(network)
         } else {
-            network
+            Box::new(self.trainable(device)?)
         };
+        self.asked(network)
+    }
+
+    /// The network on a device that computes with numbers of 16 bit; `None` if it has layers for
+    /// which there is no such path.
+    ///
+    /// # Errors
+    /// As [`Self::on`].
+    pub fn in_half(&self, device: &Device) -> Result<Option<Box<dyn Generator>>> {
+        let network = self.graphics(device, DType::F16)?;
+        network.map(|network| self.asked(Box::new(network))).transpose()
+    }
+
+    /// Its weights are read on the CPU: a card would have to give each of them back.
+    fn graphics(&self, device: &Device, numbers: DType) -> Result<Option<Graphics>> {
+        Ok(Graphics::of(&self.trainable(&Device::flex())?, device, numbers))
+    }
+
+    /// A network with these weights, asked as often as it is to be.
+    fn asked(&self, network: Box<dyn Generator>) -> Result<Box<dyn Generator>> {
         if !self.ensemble {
             return Ok(network);
         }

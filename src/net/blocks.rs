@@ -87,40 +87,82 @@ impl Interpolation {
 
 /// Enlargement with half-pixel centres and clamped edges, `[n, c, h, w]` to
 /// `[n, c, h * scale, w * scale]`.
-///
-/// Written as a convolution with fixed weights and a pixel shuffle: every device is good at these,
-/// while the interpolation kernels of some drivers crash.
 #[must_use]
 pub fn enlarge(input: Tensor<4>, scale: usize, interpolation: Interpolation) -> Tensor<4> {
     if scale == 1 {
         return input;
     }
-    let channels = input.dims()[1];
-    let radius = interpolation.radius();
-    let padded = continued(input, [radius; 4]);
+    Enlarger::new(input.dims()[1], scale, interpolation, &input.device()).run(input)
+}
 
-    // Weights of the neighbours for each position within an enlarged pixel.
-    let side = 2 * radius + 1;
-    let tap = |phase: usize, k: usize| {
-        let offset = (phase as f32 + 0.5) / scale as f32 - 0.5;
-        interpolation.weight(k as f32 - radius as f32 - offset)
-    };
-    let area = scale * scale;
-    let mut weights = vec![0.0_f32; channels * area * channels * side * side];
-    for channel in 0..channels {
-        for position in 0..area {
-            let first = ((channel * area + position) * channels + channel) * side * side;
-            for k in 0..side * side {
-                weights[first + k] =
-                    tap(position / scale, k / side) * tap(position % scale, k % side);
+/// See [`enlarge`]; for those who do it often.
+///
+/// Written as a convolution with fixed weights and a pixel shuffle: every device is good at these,
+/// while the interpolation kernels of some drivers crash.
+#[derive(Debug)]
+pub(super) struct Enlarger {
+    pub(super) scale: usize,
+    radius: usize,
+    weight: Tensor<4>,
+}
+
+impl Enlarger {
+    /// For maps of so many channels.
+    pub(super) fn new(
+        channels: usize,
+        scale: usize,
+        interpolation: Interpolation,
+        device: &Device,
+    ) -> Self {
+        let radius = interpolation.radius();
+        // Weights of the neighbours for each position within an enlarged pixel.
+        let side = 2 * radius + 1;
+        let tap = |phase: usize, k: usize| {
+            let offset = (phase as f32 + 0.5) / scale as f32 - 0.5;
+            interpolation.weight(k as f32 - radius as f32 - offset)
+        };
+        let area = scale * scale;
+        let mut weights = vec![0.0_f32; channels * area * channels * side * side];
+        for channel in 0..channels {
+            for position in 0..area {
+                let first = ((channel * area + position) * channels + channel) * side * side;
+                for k in 0..side * side {
+                    weights[first + k] =
+                        tap(position / scale, k / side) * tap(position % scale, k % side);
+                }
             }
         }
+        let weight = channels_last(&weights, [channels * area, channels, side], device);
+        Self { scale, radius, weight }
     }
-    let weights = TensorData::new(weights, [channels * area, channels, side, side]);
-    let weights = Tensor::<4>::from_data(weights, &padded.device()).cast(padded.dtype());
-    let options = ConvOptions::new([1, 1], [0, 0], [1, 1], 1);
-    let positions = conv2d(padded, weights, None, options);
-    PixelShuffleConfig::new(scale).init().forward(positions)
+
+    /// What a pixel shuffle makes the enlarged map of.
+    pub(super) fn positions(&self, input: Tensor<4>) -> Tensor<4> {
+        let padded = continued(input, [self.radius; 4]);
+        let weight = self.weight.clone().cast(padded.dtype());
+        conv2d(padded, weight, None, ConvOptions::new([1, 1], [0, 0], [1, 1], 1))
+    }
+
+    /// The enlarged map.
+    pub(super) fn run(&self, input: Tensor<4>) -> Tensor<4> {
+        PixelShuffleConfig::new(self.scale).init().forward(self.positions(input))
+    }
+}
+
+/// Weights `[outputs][inputs][side][side]` of a convolution, which lie in memory as convolutions on
+/// graphics cards read them, inputs last: those that lie otherwise are copied for each answer.
+pub(super) fn channels_last(
+    weights: &[f32],
+    [outputs, inputs, side]: [usize; 3],
+    device: &Device,
+) -> Tensor<4> {
+    let area = side * side;
+    let mut values = Vec::with_capacity(weights.len());
+    for weights in weights.chunks_exact(inputs * area) {
+        values.extend((0..area).flat_map(|tap| (0..inputs).map(move |i| weights[i * area + tap])));
+    }
+    let data = TensorData::new(values, [outputs, side, side, inputs]);
+    Tensor::<4>::from_data(data, device).permute([0, 3, 1, 2])
 }
 
 /// Pixel shuffle of `features`, added to the bilinear enlargement of `input`.

@@ -17,6 +17,7 @@ pub mod discriminator;
 pub mod enhancenet;
 pub mod ensemble;
 pub mod features;
+pub mod graphics;
 pub mod layered;
 pub mod residual;
 pub mod slots;

@@ -69,7 +69,7 @@ pub fn colour(
     let seen_size = (seen.width(), seen.height());
     let task = Task::over(&seen, seen_size, None, device, &*engine.network);
     let tiles = tiled::tiles(&task, &*engine.network)?;
-    let (count, kernels) = (tiles.len(), engine.network.kernels());
+    let count = tiles.len();
     let color = in_colours(DynamicImage::new(1, 1, picture.pixels.color())).color();
     monitor.start(&Start { size, color, device: device.name().to_owned(), tiles: count })?;
     let painted = tiled::whole(&task, &mut engine, tiles, monitor)?;
@@ -87,7 +87,7 @@ pub fn colour(
         });
         monitor.patch(Patch { area, pixels })?;
     }
-    let receipt = Receipt::new(begin, [size, size], model, device, kernels, count);
+    let receipt = Receipt::new(begin, [size, size], model, device, engine.kernels(), count);
     Ok(Receipt { strength, ..receipt })
 }
 

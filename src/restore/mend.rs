@@ -485,7 +485,6 @@ impl<'a> Job<'a> {
         self.used[0] = true;
         if self.network.is_none() {
             let engine = Engine::new(model, device)?;
-            self.kernels = Some(engine.network.kernels());
             self.network = Some(engine);
         }
         let Some(engine) = &mut self.network else { unreachable!("it was made above") };
@@ -504,7 +503,9 @@ impl<'a> Job<'a> {
         let (begin, done, total) = (self.begin, self.done, self.total);
         let monitor = &mut *self.monitor;
         let mut part = Part { monitor, begin, done, target: window.target, total };
-        tiled::whole(&task, engine, tiles, &mut part)
+        let painted = tiled::whole(&task, engine, tiles, &mut part);
+        self.kernels = Some(engine.kernels());
+        painted
     }
 }
 

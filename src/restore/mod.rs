@@ -18,6 +18,7 @@ pub mod diffuse;
 pub mod estimate;
 pub mod evaluate;
 pub mod file;
+mod half;
 pub mod invented;
 pub mod mend;
 mod opaque;

@@ -63,7 +63,7 @@ pub fn repaint(
     let source = bled.as_ref().unwrap_or(&picture.pixels);
     let task = Task { wanted: mask, ..Task::over(source, size, options.tile, device, network) };
     let tiles = tiled::tiles(&task, network)?;
-    let (count, kernels) = (tiles.len(), network.kernels());
+    let count = tiles.len();
     monitor.start(&Start {
         size,
         color: picture.pixels.color(),
@@ -86,7 +86,7 @@ pub fn repaint(
         }
         monitor.patch(Patch { area: answer.area, pixels })
     })?;
-    let receipt = Receipt::new(begin, [size, size], model, device, kernels, count);
+    let receipt = Receipt::new(begin, [size, size], model, device, engine.kernels(), count);
     Ok(Receipt { strength: options.strength, ..receipt })
 }
 

@@ -2,8 +2,8 @@
 //!
 //! It feeds windows of a picture to a network, checks what comes back, and
 //! hands on finished areas. A tile that fails (not-a-number, a flat answer to
-//! a picture with contrast, a driver that gives up) is done again in smaller
-//! pieces, then on the CPU; only when that fails too does the job end, with
+//! a picture with contrast, a driver that gives up) is done again with numbers
+//! of 32 bit where they had 16, in smaller pieces, then on the CPU; only when that fails too does the job end, with
 //! nothing written.
 
 use std::{
@@ -16,7 +16,7 @@ use image::{DynamicImage, GrayImage};
 use rayon::prelude::*;
 
 use super::{
-    Monitor, Progress,
+    Monitor, Progress, half,
     plan::{self, Tile},
 };
 use crate::{
@@ -41,11 +41,18 @@ const SMALLEST_PIECE: u32 = 32;
 /// Numbers that a thread takes at a time.
 const CHUNK: usize = 1 << 16;
 
+/// Above it, numbers of 16 bit are further apart than a level of a picture's 255: an answer that
+/// spans more is not to be trusted.
+const MOST_IN_HALF: f32 = 8.0;
+
 /// After this many failures in a row the device is given up for this job.
 const FAILURES_TO_GIVE_UP: u32 = 2;
 
 /// Makes a network on the CPU.
 type OnCpu<'a> = dyn Fn() -> Result<Box<dyn Generator>> + 'a;
+
+/// Makes a network with numbers of 32 bit, and remembers that those of 16 were not enough.
+type InFull<'a> = dyn Fn() -> Result<Box<dyn Generator>> + 'a;
 
 /// A network where it is to run, and a way to have it on the CPU.
 pub struct Engine<'a> {
@@ -57,6 +64,10 @@ pub struct Engine<'a> {
     pub model: &'a str,
     /// Makes the network on the CPU, for tiles that fail.
     pub on_cpu: Box<OnCpu<'a>>,
+    /// Makes the network on the device with numbers of 32 bit, while it computes with 16.
+    pub in_full: Option<Box<InFull<'a>>>,
+    /// What computed it at first, for people.
+    pub began: String,
     /// Tiles in a row that have failed.
     pub failures: u32,
     /// Whether the device works on by itself once it has been told what to do: then it is told the
@@ -91,8 +102,16 @@ impl<'a> Engine<'a> {
     ///
     /// # Errors
     /// [`Error::Model`] if it does not work on colours, or as [`Model::on`].
-    pub fn new(model: &'a Model, device: &Chosen) -> Result<Self> {
-        let network = model.on(device.burn())?;
+    pub fn new(model: &'a Model, device: &'a Chosen) -> Result<Self> {
+        let half = if device.computes_half() { half::tried(model, device.burn())? } else { None };
+        let in_full = half.is_some().then(|| {
+            let again = || {
+                half::refuse(model);
+                model.on(device.burn())
+            };
+            Box::new(again) as Box<InFull<'a>>
+        });
+        let network = half.map_or_else(|| model.on(device.burn()), Ok)?;
         if network.channels() != 3 {
             return Err(Error::Model {
                 name: model.name().to_owned(),
@@ -100,13 +119,22 @@ impl<'a> Engine<'a> {
             });
         }
         Ok(Self {
+            began: network.kernels(),
             network,
             device: device.burn().clone(),
             model: model.name(),
             on_cpu: Box::new(|| model.on(Chosen::cpu().burn())),
+            in_full,
             failures: 0,
             apart: device.tunes_kernels(),
         })
+    }
+
+    /// What has computed it, for people.
+    #[must_use]
+    pub fn kernels(&self) -> String {
+        let now = self.network.kernels();
+        if now == self.began { now } else { format!("{}, then {now}", self.began) }
     }
 }
 
@@ -244,6 +272,7 @@ pub fn run(
                     ahead = Some(runner.begin(waiting.remove(index)));
                 }
             }
+            let half = runner.engine.in_full.is_some();
             for mut area in runner.tile(begun, monitor)? {
                 if area.area.area() == 0 {
                     continue; // A tile can be less than a pixel of a much smaller result.
@@ -255,8 +284,8 @@ pub fn run(
                 finished(area, monitor)?;
                 pace.advance(pixels);
             }
-            if runner.engine.failures > 0 {
-                // It was begun on a device that may have been given up.
+            if runner.engine.failures > 0 || half != runner.engine.in_full.is_some() {
+                // It was begun on a device, or with numbers, that may have been given up.
                 ahead = ahead.map(|begun| runner.begin(begun.tile));
             }
         }
@@ -368,6 +397,19 @@ impl Runner<'_, '_> {
             Err(reason) => reason,
         };
         log::warn!("tile {:?} failed: {reason}", tile.core);
+        let reason = match self.engine.in_full.take() {
+            Some(in_full) => {
+                self.engine.network = in_full()?;
+                monitor.note(&format!(
+                    "a tile failed with numbers of 16 bit ({reason}): going on with 32"
+                ));
+                match self.attempt(&tile) {
+                    Ok(area) => return Ok(vec![area]),
+                    Err(reason) => reason,
+                }
+            }
+            None => reason,
+        };
         self.engine.failures += 1;
 
         // What looks at the whole picture would see another one in each piece.
@@ -465,6 +507,9 @@ impl Runner<'_, '_> {
         // picture with contrast: that is what broken drivers do.
         if contrast > 0.1 && answered < contrast / 100.0 {
             return Err("it is flat".to_owned());
+        }
+        if self.engine.in_full.is_some() && answered > MOST_IN_HALF {
+            return Err("it is too large for them".to_owned());
         }
         let area = self.in_result(tile.core);
         Ok(Area { area, planes: self.cut(&answer, tile.window, area) })
@@ -703,6 +748,7 @@ mod tests {
         NotANumber,
         Flat,
         Panic,
+        Large,
     }
 
     // Only used on one thread; the trait asks for it for the worker's sake.
@@ -716,6 +762,7 @@ mod tests {
             match self.failure {
                 Failure::NotANumber => fine * f32::NAN,
                 Failure::Flat => fine * 0.0,
+                Failure::Large => fine * 60.0,
                 Failure::Panic => panic!("out of memory"),
             }
         }
@@ -789,6 +836,8 @@ mod tests {
             device: Device::flex(),
             model: "stub",
             on_cpu: Box::new(on_cpu),
+            in_full: None,
+            began: String::new(),
             failures: 0,
             apart,
         };
@@ -841,6 +890,8 @@ mod tests {
                 device: Device::flex(),
                 model: "restorer",
                 on_cpu: Box::new(on_cpu),
+                in_full: None,
+                began: String::new(),
                 failures: 0,
                 apart: false,
             };
@@ -884,6 +935,57 @@ mod tests {
         }
     }
 
+    /// Runs a stub as a network of 16 bit, with another one as that of 32.
+    fn halved(half: &Stub, full: &Stub, apart: bool) -> (Vec<Area>, Vec<String>, Engine<'static>) {
+        let source = picture();
+        let task = plain(&source, (300, 220), 64);
+        let (full, cpu) = (full.clone(), SOUND);
+        let mut engine = Engine {
+            network: Box::new(half.clone()),
+            device: Device::flex(),
+            model: "stub",
+            on_cpu: Box::new(move || Ok(Box::new(cpu.clone()))),
+            in_full: Some(Box::new(move || Ok(Box::new(full.clone())))),
+            began: "16 bit".to_owned(),
+            failures: 0,
+            apart,
+        };
+        let (mut notes, mut areas) = (Notes::default(), Vec::new());
+        let tiles = tiles(&task, half).unwrap();
+        assert!(tiles.len() > 4);
+        run(&task, &mut engine, tiles, &mut notes, &mut |area, _| {
+            areas.push(area);
+            Ok(())
+        })
+        .unwrap();
+        (areas, notes.0, engine)
+    }
+
+    #[test]
+    fn numbers_of_16_bit_that_fail_give_way_to_those_of_32() {
+        for apart in [false, true] {
+            let (expected, notes, engine) = halved(&SOUND, &SOUND, apart);
+            assert!(notes.is_empty() && engine.in_full.is_some(), "{notes:?}");
+            assert!(engine.kernels() == "16 bit, then Burn");
+            for failure in [Failure::NotANumber, Failure::Flat, Failure::Panic, Failure::Large] {
+                let half = Stub { largest: 0, failure, ..SOUND };
+                let (areas, notes, engine) = halved(&half, &SOUND, apart);
+                let same = |(one, other): (&Area, &Area)| {
+                    one.area == other.area && one.planes == other.planes
+                };
+                assert!(areas.len() == expected.len() && areas.iter().zip(&expected).all(same));
+                // Once, and no tile is tried again with 16 bit.
+                assert!(notes.len() == 1 && notes[0].contains("going on with 32"), "{notes:?}");
+                assert!(engine.in_full.is_none() && engine.failures == 0);
+            }
+            // What fails with 32 bit too goes the usual way.
+            let broken = Stub { largest: 0, failure: Failure::NotANumber, ..SOUND };
+            let (areas, notes, _) = halved(&broken, &broken, apart);
+            assert_eq!(areas.len(), expected.len());
+            assert!(notes.iter().any(|note| note.contains("CPU")), "{notes:?}");
+        }
+    }
+
     #[test]
     fn networks_without_a_reach_are_feathered_without_a_seam() {
         // Bilinear does not look far: feathering it must change nothing.
@@ -901,6 +1003,8 @@ mod tests {
             device: Device::flex(),
             model: "stub",
             on_cpu: Box::new(on_cpu),
+            in_full: None,
+            began: String::new(),
             failures: 0,
             apart: false,
         };
@@ -929,6 +1033,8 @@ mod tests {
             device: Device::flex(),
             model: "stub",
             on_cpu: Box::new(on_cpu),
+            in_full: None,
+            began: String::new(),
             failures: 0,
             apart: false,
         };

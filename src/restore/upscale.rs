@@ -190,7 +190,6 @@ pub(super) fn upscale_on(
     let tones = Tones::of(&picture.metadata);
     let seen = tones.as_ref().map(|tones| tones.for_network(photo));
     let photo = seen.as_ref().unwrap_or(photo);
-    let kernels = engine.network.kernels();
 
     // What the last pass reads; blank until the first one has filled it.
     let mut between = (steps.passes > 1).then(|| {
@@ -254,6 +253,7 @@ pub(super) fn upscale_on(
             })
         })
     })?;
+    let kernels = engine.kernels();
     let receipt = Receipt::new(begin, [input, output], model, device, kernels, count);
     Ok(Receipt {
         passes: steps.passes,

@@ -171,7 +171,7 @@ pub const VIEW: usize = 16;
 
 /// The number of a value of a [`Graph`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Value(pub(super) usize);
+pub struct Value(pub(in crate::net) usize);
 
 /// What is done beside a convolution.
 #[derive(Clone, Copy, Debug)]
@@ -209,7 +209,7 @@ impl Beside {
 
 /// A step; see the methods of [`Graph`].
 #[derive(Clone, Debug)]
-pub(super) enum Step {
+pub(in crate::net) enum Step {
     Picture { to: Value, channel: usize, scale: usize, by: Interpolation, affine: Numbers },
     Conv { from: Value, to: Value, filter: Filter, beside: Beside },
     Pool { from: Value, to: Value },
@@ -219,27 +219,27 @@ pub(super) enum Step {
 }
 
 /// A factor and an addend for each channel.
-pub(super) type Numbers = (Vec<f32>, Vec<f32>);
+pub(in crate::net) type Numbers = (Vec<f32>, Vec<f32>);
 
 /// A network that makes a picture out of a picture, as a list of steps. Values are made in the
 /// order of the steps.
 #[derive(Clone, Debug)]
 pub struct Graph {
     /// Channels of the picture.
-    pub(super) inputs: usize,
+    pub(in crate::net) inputs: usize,
     /// Both sides of the first value are multiples of it.
-    pub(super) multiple: usize,
+    pub(in crate::net) multiple: usize,
     /// Channels of each value.
-    pub(super) channels: Vec<usize>,
+    pub(in crate::net) channels: Vec<usize>,
     /// For values that are some channels of another: which, and from which channel on.
-    pub(super) views: Vec<Option<(Value, usize)>>,
-    pub(super) steps: Vec<Step>,
-    pub(super) result: Value,
-    pub(super) shuffle: usize,
-    pub(super) tanh: bool,
+    pub(in crate::net) views: Vec<Option<(Value, usize)>>,
+    pub(in crate::net) steps: Vec<Step>,
+    pub(in crate::net) result: Value,
+    pub(in crate::net) shuffle: usize,
+    pub(in crate::net) tanh: bool,
     /// Output size over input size.
-    pub(super) scale: usize,
-    pub(super) onto: Option<Interpolation>,
+    pub(in crate::net) scale: usize,
+    pub(in crate::net) onto: Option<Interpolation>,
 }
 
 impl Graph {
@@ -262,17 +262,17 @@ impl Graph {
     }
 
     /// Channels of the answer: those of a colour picture, or one.
-    pub(super) const fn outputs(&self) -> usize {
+    pub(in crate::net) const fn outputs(&self) -> usize {
         if self.inputs == 1 { 1 } else { 3 }
     }
 
     /// The value in whose memory a value lies.
-    pub(super) fn home(&self, value: Value) -> Value {
+    pub(in crate::net) fn home(&self, value: Value) -> Value {
         self.views[value.0].map_or(value, |(of, _)| of)
     }
 
     /// Numbers of its convolutions.
-    pub(super) fn parameters(&self) -> usize {
+    pub(in crate::net) fn parameters(&self) -> usize {
         let count = |step: &Step| match step {
             Step::Conv { filter, .. } => {
                 let slopes = filter.slope.as_ref().map_or(0, Vec::len);
@@ -437,7 +437,7 @@ impl Graph {
 }
 
 impl Step {
-    pub(super) const fn to(&self) -> Value {
+    pub(in crate::net) const fn to(&self) -> Value {
         match self {
             Self::Picture { to, .. }
             | Self::Conv { to, .. }
@@ -448,7 +448,7 @@ impl Step {
         }
     }
 
-    pub(super) fn reads(&self) -> impl Iterator<Item = Value> {
+    pub(in crate::net) fn reads(&self) -> impl Iterator<Item = Value> {
         let (first, second) = match self {
             Self::Picture { .. } => (None, None),
             Self::Conv { from, beside, .. } => (Some(*from), beside.residual.map(|(map, _)| map)),

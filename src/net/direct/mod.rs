@@ -26,6 +26,8 @@ use self::{
 };
 use super::{Generator, Network, Reach, layered};
 
+pub(super) use self::graph::{Numbers, Step};
+
 mod enlarge;
 #[expect(clippy::needless_range_loop, reason = "kernels walk several arrays by one index")]
 mod gemm;
@@ -156,15 +158,42 @@ pub struct Direct {
 
 /// What the steps do not say.
 #[derive(Clone, Copy)]
-struct About {
-    takes_mask: bool,
-    takes_marked: bool,
-    reach: Reach,
-    grid: u32,
-    memory: usize,
-    parameters: usize,
+pub(super) struct About {
+    pub(super) takes_mask: bool,
+    pub(super) takes_marked: bool,
+    pub(super) reach: Reach,
+    pub(super) grid: u32,
+    pub(super) memory: usize,
+    pub(super) parameters: usize,
     /// What the answer is resized by at the end.
-    resized: Option<[usize; 2]>,
+    pub(super) resized: Option<[usize; 2]>,
+}
+
+impl About {
+    pub(super) fn of(network: &Network) -> Self {
+        Self {
+            takes_mask: network.takes_mask(),
+            takes_marked: network.takes_marked(),
+            reach: network.reach(),
+            grid: network.grid(),
+            memory: network.memory(),
+            parameters: network.parameters(),
+            resized: network.resized(),
+        }
+    }
+
+    /// Of a network of which nothing but its steps is known: it is taken to look everywhere.
+    pub(super) fn steps(graph: &Graph) -> Self {
+        Self {
+            takes_mask: false,
+            takes_marked: false,
+            reach: Reach::Whole,
+            grid: graph.multiple as u32,
+            memory: 0,
+            parameters: graph.parameters(),
+            resized: None,
+        }
+    }
 }
 
 impl Direct {
@@ -175,7 +204,7 @@ impl Direct {
     /// The network as it was, if it has layers that this path does not know.
     pub fn of(network: Box<Network>) -> Result<Self, Box<Network>> {
         let Some(graph) = network.graph() else { return Err(network) };
-        let about = Self::about(&network);
+        let about = About::of(&network);
         drop(network);
         let set = InstructionSet::available()[0];
         Ok(Self { about, ..Self::with(graph, set, rayon::current_num_threads()) })
@@ -188,20 +217,8 @@ impl Direct {
     /// If this processor does not have the instruction set.
     #[must_use]
     pub fn on(network: &Network, set: InstructionSet, threads: usize) -> Option<Self> {
-        let about = Self::about(network);
+        let about = About::of(network);
         Some(Self { about, ..Self::with(network.graph()?, set, threads) })
-    }
-
-    fn about(network: &Network) -> About {
-        About {
-            takes_mask: network.takes_mask(),
-            takes_marked: network.takes_marked(),
-            reach: network.reach(),
-            grid: network.grid(),
-            memory: network.memory(),
-            parameters: network.parameters(),
-            resized: network.resized(),
-        }
     }
 
     /// A network of which nothing but its steps is known: it is taken to look everywhere.
@@ -214,15 +231,7 @@ impl Direct {
             threads,
             scale: graph.scale,
             outputs: graph.outputs(),
-            about: About {
-                takes_mask: false,
-                takes_marked: false,
-                reach: Reach::Whole,
-                grid: graph.multiple as u32,
-                memory: 0,
-                parameters: graph.parameters(),
-                resized: None,
-            },
+            about: About::steps(&graph),
             plan: Mutex::new(set.run(Planned(graph))),
         }
     }

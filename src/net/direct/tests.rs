@@ -3,6 +3,7 @@
 use burn::{
     nn::pool::MaxPool2dConfig,
     tensor::{
+        DType,
         activation::{prelu, relu, tanh},
         module::conv2d,
         ops::ConvOptions,
@@ -14,6 +15,7 @@ use super::{
         NetworkConfig,
         blocks::{ActivationKind, Interpolation, enlarge, repeated},
         enhancenet::{EnhanceNetConfig, EnhanceNetKind},
+        graphics::Graphics,
         residual::{ResidualConfig, Upsampler},
         slots,
         unet::UnetConfig,
@@ -200,6 +202,11 @@ fn check(name: &str, graph: &Graph, expected: impl Fn(Tensor<4>) -> Tensor<4>) {
             let worst = worst(&got, &answer);
             assert!(worst < 2e-5, "{what}: {worst}");
         }
+        let graphics = Graphics::with(graph, &Device::flex(), DType::F32);
+        let got = graphics.forward(tensor(input, [1, graph.inputs, height, width]));
+        let got = got.into_data().try_into_vec::<f32>().unwrap();
+        let worst = worst(&got, &answer);
+        assert!(got.len() == answer.len() && worst < 2e-5, "{name}, {height}x{width}: {worst}");
     }
 }
 
@@ -416,6 +423,14 @@ fn compare(config: &NetworkConfig, sizes: &[(usize, usize)]) {
             assert_eq!(got.len(), expected.len());
             let worst = worst(&got, &expected) / largest.max(1.0);
             assert!(worst < 1e-4, "{config:?}, {set:?}, {height}x{width}: {worst}");
+        }
+        for (numbers, most) in [(DType::F32, 1e-4), (DType::F16, 0.05)] {
+            let graphics = Graphics::of(&network, &Device::flex(), numbers).unwrap();
+            assert_eq!(graphics.scale(), network.scale());
+            let got = answer(&graphics, 2, height, width);
+            assert_eq!(got.len(), expected.len());
+            let worst = worst(&got, &expected) / largest.max(1.0);
+            assert!(worst < most, "{config:?}, {numbers:?}, {height}x{width}: {worst}");
         }
     }
 }
