@@ -30,7 +30,7 @@ struct Tested {
     passed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// Whether it comes within one level of 255 with numbers of 16 bit.
+    /// Whether it computes with numbers of 16 bit.
     half: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     half_reason: Option<String>,

@@ -62,6 +62,7 @@ enum Work {
 }
 
 /// What an answer is added to: the picture as it is, or enlarged.
+#[expect(clippy::large_enum_variant, reason = "there are a few in a network")]
 enum Onto {
     Picture,
     Enlarged(Enlarger),
@@ -76,6 +77,7 @@ struct Layer {
 }
 
 /// What negative numbers are multiplied by.
+#[expect(clippy::large_enum_variant, reason = "there are a few in a network")]
 enum Slope {
     Same(f32),
     Each(Tensor<1>),

@@ -103,7 +103,11 @@ impl<'a> Engine<'a> {
     /// # Errors
     /// [`Error::Model`] if it does not work on colours, or as [`Model::on`].
     pub fn new(model: &'a Model, device: &'a Chosen) -> Result<Self> {
-        let half = if device.computes_half() { half::tried(model, device.burn())? } else { None };
+        let half = if device.computes_half() {
+            half::tried(model, device.burn(), |network| usual_tile(device, network))?
+        } else {
+            None
+        };
         let in_full = half.is_some().then(|| {
             let again = || {
                 half::refuse(model);
@@ -158,8 +162,7 @@ impl<'a> Task<'a> {
             balanced: tile.is_none() && !device.tunes_kernels(),
         };
         if tile.is_none() {
-            let side = (MOST_MEMORY / network.memory().max(1)).isqrt() as u32;
-            task.tile = task.tile.min(side / 32 * 32).max(64);
+            task.tile = usual_tile(device, network);
             // Shrinking a lot reaches far: then the default gives way.
             task.tile = task.tile.max(smallest_tile(&task, network));
         }
@@ -198,6 +201,12 @@ pub fn tiles(task: &Task<'_>, network: &dyn Generator) -> Result<Vec<Tile>> {
         false => task.tile,
     };
     Ok(plan::plan(width, height, (side(width), side(height)), margin, grid))
+}
+
+/// The side of a tile that suits a device and a network.
+fn usual_tile(device: &Chosen, network: &dyn Generator) -> u32 {
+    let side = (MOST_MEMORY / network.memory().max(1)).isqrt() as u32;
+    device.default_tile().min(side / 32 * 32).max(64)
 }
 
 /// The smallest tile that this task can be cut into.
