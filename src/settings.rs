@@ -44,6 +44,8 @@ pub struct Settings {
     pub dark: bool,
     /// Sharp pixels instead of smooth ones when zoomed in.
     pub sharp_pixels: bool,
+    /// Colour of marks over a photo: red, green, blue, opacity.
+    pub marks: [u8; 4],
     /// For the window's queue.
     pub queue: QueueSettings,
     /// Where training runs are kept, if not in the program's own folder.
@@ -77,11 +79,15 @@ impl Default for Settings {
             device: "auto".to_owned(),
             dark: true,
             sharp_pixels: false,
+            marks: MARKS,
             queue: QueueSettings::default(),
             runs: None,
         }
     }
 }
+
+/// Marks are red and half see-through unless the user wants them otherwise.
+pub const MARKS: [u8; 4] = [240, 41, 61, 128];
 
 /// Name of the model that is used unless another is chosen.
 pub const DEFAULT_MODEL: &str = "starter";

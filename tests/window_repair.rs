@@ -261,3 +261,27 @@ fn a_pen_draws_as_wide_as_it_is_pressed() {
     let (full, light) = (stroke(1.0), stroke(0.3));
     assert!(light > 50 && 2 * light < full, "{light} and {full} pixels");
 }
+
+#[test]
+fn everything_is_marked_at_once_and_the_colour_of_marks_is_there_to_choose() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let photo = write(folder.path(), "old.png", &picture(160, 120));
+    let sidecar = folder.path().join("old.png.mask.png");
+    let marked = || mask(&sidecar).map(|mask| count(&mask));
+    let mut harness = window(Some(photo), Some(use_cpu(home.path())));
+    wait_for(&mut harness, "old.png");
+    begin_repair(&mut harness);
+    press(&mut harness, Modifiers::NONE, Key::M);
+    drag(&mut harness, [0.4, 0.4], [0.6, 0.6]);
+    step_until(&mut harness, "a part is kept", |_| {
+        marked().is_some_and(|marked| marked > 0 && marked < 160 * 120)
+    });
+    click(&mut harness, "All");
+    step_until(&mut harness, "all of it is kept", |_| marked() == Some(160 * 120));
+    press(&mut harness, Modifiers::COMMAND, Key::Z);
+    step_until(&mut harness, "a part again", |_| marked().is_some_and(|n| n < 160 * 120));
+    press(&mut harness, Modifiers::COMMAND, Key::A);
+    step_until(&mut harness, "all of it again", |_| marked() == Some(160 * 120));
+    assert!(shows(&harness, "Colour of marks"));
+}

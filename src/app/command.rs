@@ -48,6 +48,8 @@ pub enum Command {
     Redo,
     /// Mark nothing.
     ClearMask,
+    /// Mark everything.
+    MarkAll,
     /// Mark the rest.
     InvertMask,
     /// What the tools paint: marks, or what is protected.
@@ -116,7 +118,7 @@ pub enum Command {
 
 impl Command {
     /// All of them.
-    pub const ALL: [Self; 55] = [
+    pub const ALL: [Self; 56] = [
         Self::Open,
         Self::Paste,
         Self::OpenSample,
@@ -137,6 +139,7 @@ impl Command {
         Self::Undo,
         Self::Redo,
         Self::ClearMask,
+        Self::MarkAll,
         Self::InvertMask,
         Self::Protect,
         Self::FindMarks,
@@ -198,6 +201,7 @@ impl Command {
             Self::Undo => "Undo",
             Self::Redo => "Redo",
             Self::ClearMask => "Clear",
+            Self::MarkAll => "All",
             Self::InvertMask => "Invert",
             Self::Protect => "Protect",
             Self::FindMarks => "Find marks",
@@ -262,6 +266,7 @@ impl Command {
             Self::Undo => "Take the result back, then stroke after stroke",
             Self::Redo => "Do again what was taken back",
             Self::ClearMask => "Mark nothing",
+            Self::MarkAll => "Mark everything",
             Self::InvertMask => "Mark the rest instead",
             Self::Protect => {
                 "Paint what stays as it is, whatever Fill, Clean and Colourise do; and back"
@@ -344,6 +349,7 @@ impl Command {
                 command(Key::Y),
             ],
             Self::ClearMask => vec![command(Key::D)],
+            Self::MarkAll => vec![command(Key::A)],
             Self::InvertMask => vec![command(Key::I)],
             Self::Protect => vec![plain(Key::K)],
             Self::FindMarks => vec![plain(Key::F)],
@@ -412,6 +418,7 @@ impl Command {
             | Self::Clean
             | Self::Colourise
             | Self::ClearMask
+            | Self::MarkAll
             | Self::InvertMask
             | Self::Protect
             | Self::SmallerBrush
@@ -487,8 +494,8 @@ pub fn pressed(ctx: &egui::Context, app: &App) -> Vec<Command> {
     let focused = ctx.memory(|memory| memory.focused()).is_some();
     // A text field knows these, too; and Enter presses a button that has the focus.
     let of_text = |command: &Command| {
-        use Command::{ClearMask, InvertMask, Redo, Undo, Upscale};
-        matches!(command, Undo | Redo | ClearMask | InvertMask | Upscale)
+        use Command::{ClearMask, InvertMask, MarkAll, Redo, Undo, Upscale};
+        matches!(command, Undo | Redo | ClearMask | MarkAll | InvertMask | Upscale)
     };
     bindings.retain(|(keys, command)| {
         let enter = keys.logical_key == Key::Enter && keys.modifiers.is_none();

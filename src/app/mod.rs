@@ -507,6 +507,7 @@ impl App {
                 ctx.request_repaint();
             }
         }
+        self.viewer.marked = theme::over(self.settings.marks);
         self.viewer.marks = match &self.document {
             Some(document) if self.task == Task::Repair => {
                 let position = document.repair.editor.position();
@@ -584,8 +585,9 @@ impl App {
                 }
             }
             Command::ClearMask => {
-                self.mark_all(|mask| mask.iter_mut().for_each(|value| *value = 0));
+                self.mark_all(|mask| mask.fill(0));
             }
+            Command::MarkAll => self.mark_all(|mask| mask.fill(255)),
             // What is marked by half stays marked by half.
             Command::InvertMask => {
                 self.mark_all(|mask| mask.iter_mut().for_each(|value| *value = 255 - *value));

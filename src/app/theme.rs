@@ -6,6 +6,8 @@ use egui::{
     Vec2,
 };
 
+use crate::settings::MARKS;
+
 /// Between the two panes, in points.
 pub const PANE_GAP: f32 = 2.0;
 
@@ -17,12 +19,6 @@ pub const GROUND: [f32; 4] = [0.62, 0.62, 0.62, 1.0];
 
 /// Over the parts of a result that are still to come.
 pub const VEIL: [f32; 4] = [0.0, 0.0, 0.0, 0.45];
-
-/// Over what is marked, multiplied by its alpha.
-pub const MARKED: [f32; 4] = [0.47, 0.08, 0.12, 0.5];
-
-/// Over what is filled around it, multiplied by its alpha.
-pub const REACHED: [f32; 4] = [0.17, 0.03, 0.045, 0.18];
 
 /// Over what is protected, multiplied by its alpha.
 pub const PROTECTED: [f32; 4] = [0.05, 0.3, 0.42, 0.5];
@@ -89,6 +85,8 @@ pub fn apply(ctx: &Context, dark: bool) {
         visuals.selection.bg_fill = ACCENT;
         visuals.selection.stroke = Stroke::new(1.0, ON_ACCENT);
         let grey = Color32::from_gray;
+        // Explanations keep a contrast of 4.5 to 1 (WCAG 2.2) on the panel and on the canvas.
+        visuals.weak_text_color = Some(grey(if visuals.dark_mode { 0x9E } else { 0x50 }));
         if visuals.dark_mode {
             visuals.panel_fill = grey(0x21);
             visuals.window_fill = grey(0x2A);
@@ -150,6 +148,20 @@ pub fn section(ui: &mut Ui, title: &str) {
     ui.label(RichText::new(title).small().strong().color(ui.visuals().weak_text_color()));
 }
 
+/// A colour in sRGB with its opacity, for drawing over a photo: multiplied by its alpha.
+#[must_use]
+pub fn over([red, green, blue, opacity]: [u8; 4]) -> [f32; 4] {
+    let alpha = f32::from(opacity) / 255.0;
+    let [red, green, blue] = [red, green, blue].map(|value| f32::from(value) / 255.0 * alpha);
+    [red, green, blue, alpha]
+}
+
+/// Fainter than over what is marked: over what is filled around it.
+#[must_use]
+pub fn around(marked: [f32; 4]) -> [f32; 4] {
+    marked.map(|value| value * 0.36)
+}
+
 /// A small picture, its colours multiplied by their alpha, with the colour of marks over what is
 /// marked: thin ones too.
 #[must_use]
@@ -157,10 +169,11 @@ pub fn marked(mut pixels: image::RgbaImage, marks: Option<&image::GrayImage>) ->
     let Some(marks) = marks.filter(|marks| marks.dimensions() == pixels.dimensions()) else {
         return pixels;
     };
+    let colours = over(MARKS);
+    let [.., alpha] = colours;
     for (pixel, mark) in pixels.pixels_mut().zip(marks.pixels()) {
         let share = (f32::from(mark.0[0]) / 64.0).min(1.0);
-        let [.., alpha] = MARKED;
-        for (value, colour) in pixel.0.iter_mut().zip(MARKED) {
+        for (value, colour) in pixel.0.iter_mut().zip(colours) {
             let below = f32::from(*value) * (1.0 - alpha * share);
             *value = (below + 255.0 * colour * share).min(255.0) as u8;
         }

@@ -23,9 +23,12 @@ use super::{
     upscale::{busy_ui, many_ui, models_ui, photo_ui, result_ui, tall_ui},
 };
 
+/// Width of the button that shows the colour of marks.
+const SWATCH: f32 = 30.0;
+
 /// What can be looked for, with a name and an explanation.
 const KINDS: [(Kind, &str, &str); 3] = [
-    (Kind::Auto, "All", "Scratches, dust and marks that repeat themselves"),
+    (Kind::Auto, "Any", "Scratches, dust and marks that repeat themselves"),
     (Kind::Scratches, "Scratches", "Scratches and dust"),
     (Kind::Watermark, "Tiled mark", "A watermark that repeats itself all over the photo"),
 ];
@@ -107,7 +110,8 @@ fn layers_ui(app: &mut App, ui: &mut Ui) {
     let keys = Command::Protect.keys(ui.ctx());
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 4.0;
-        let size = Vec2::new((ui.available_width() - 4.0) / 2.0, ui.spacing().interact_size.y);
+        let height = ui.spacing().interact_size.y;
+        let size = Vec2::new((ui.available_width() - SWATCH - 8.0) / 2.0, height);
         let marks = "Paint what is to change";
         for (layer, name, help) in [
             (Layer::Marks, "Change", marks),
@@ -118,6 +122,16 @@ fn layers_ui(app: &mut App, ui: &mut Ui) {
             if button.clicked() && now != layer {
                 app.queue.push(Command::Protect);
             }
+        }
+        ui.spacing_mut().interact_size.x = SWATCH;
+        let mut colour = app.settings.marks;
+        let swatch = ui.color_edit_button_srgba_unmultiplied(&mut colour);
+        let info = || egui::WidgetInfo::labeled(egui::Role::ColorWell, true, "Colour of marks");
+        swatch.widget_info(info);
+        swatch.on_hover_text("Colour and opacity of the marks on screen");
+        if colour != app.settings.marks {
+            app.settings.marks = colour;
+            app.keep_settings();
         }
     });
 }
@@ -172,8 +186,9 @@ fn tools_ui(app: &mut App, ui: &mut Ui) {
 fn mask_ui(app: &mut App, ui: &mut Ui) {
     ui.scope(|ui| {
         ui.spacing_mut().item_spacing.x = 5.0;
-        ui.spacing_mut().button_padding.x = 9.0;
-        row_ui(app, ui, &[Command::Undo, Command::Redo, Command::ClearMask, Command::InvertMask]);
+        ui.spacing_mut().button_padding.x = 6.0;
+        let (clear, all, invert) = (Command::ClearMask, Command::MarkAll, Command::InvertMask);
+        row_ui(app, ui, &[Command::Undo, Command::Redo, clear, all, invert]);
     });
 }
 

@@ -27,6 +27,7 @@ use crate::{
     },
     picture::{Picture, pyramid::Pyramid},
     restore::Patch,
+    settings::MARKS,
 };
 
 pub mod camera;
@@ -174,6 +175,8 @@ pub struct Viewer {
     reach_by: f32,
     /// What of the masks is still to be shown as it is now.
     behind: Vec<Behind>,
+    /// Over what is marked, multiplied by its alpha.
+    pub marked: [f32; 4],
     /// The mask is shown without the photo.
     pub mask_alone: bool,
     /// How much of the result is shown over the photo, 0 to 1.
@@ -221,6 +224,7 @@ impl Viewer {
             reach: None,
             reach_by: 0.0,
             behind: Vec::new(),
+            marked: theme::over(MARKS),
             mask_alone: false,
             strength: 1.0,
             brush: None,
@@ -732,8 +736,9 @@ impl Viewer {
             }
             // The outline is that of what will be filled.
             let kind = if self.reach.is_some() { Kind::Marks } else { Kind::Mask };
-            let mask = self.mask.as_mut().map(|layer| (layer, theme::MARKED, kind));
-            let reach = self.reach.as_mut().map(|layer| (layer, theme::REACHED, Kind::Mask));
+            let mask = self.mask.as_mut().map(|layer| (layer, self.marked, kind));
+            let reached = theme::around(self.marked);
+            let reach = self.reach.as_mut().map(|layer| (layer, reached, Kind::Mask));
             let protected =
                 self.protected.as_mut().map(|layer| (layer, theme::PROTECTED, Kind::Mask));
             let layers = [reach, mask, protected].into_iter().flatten();
