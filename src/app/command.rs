@@ -397,7 +397,13 @@ impl Command {
             return ctx.format_shortcut(&KeyboardShortcut::new(Modifiers::COMMAND, Key::V));
         }
         let first = self.shortcuts().into_iter().next();
-        first.map_or_else(String::new, |keys| ctx.format_shortcut(&keys))
+        let Some(keys) = first else { return String::new() };
+        // The key as it is printed on keyboards: "[" and not "OpenBracket".
+        let (shown, key) = (ctx.format_shortcut(&keys), keys.logical_key);
+        match shown.strip_suffix(key.name()) {
+            Some(modifiers) => format!("{modifiers}{}", key.symbol_or_name()),
+            None => shown,
+        }
     }
 
     /// Whether it can be done now. A command that cannot leaves its keys alone.

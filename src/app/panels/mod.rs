@@ -297,30 +297,34 @@ fn keys_ui(app: &mut App, ui: &Ui) {
         .anchor(Align2::CENTER_CENTER, Vec2::ZERO)
         .show(ui.ctx(), |ui| {
             ui.spacing_mut().interact_size.y = 18.0;
-            egui::Grid::new("keys").num_columns(2).spacing([28.0, 7.0]).show(ui, |ui| {
-                let ctx = ui.ctx().clone();
-                let mut row = |keys: &str, help: &str| {
-                    ui.label(RichText::new(keys).strong());
-                    ui.label(help);
-                    ui.end_row();
-                };
-                // The keys of previews are one row.
-                let told = |command: &Command| !matches!(command, Command::Flip(1..));
-                for command in Command::ALL.into_iter().filter(told) {
-                    let mut keys = command.keys(&ctx);
-                    if command == Command::Flip(0) {
-                        keys += " to 4";
+            // A low window has less room than there are keys.
+            let room = ui.ctx().content_rect().height() - 120.0;
+            egui::ScrollArea::vertical().max_height(room).show(ui, |ui| {
+                egui::Grid::new("keys").num_columns(2).spacing([28.0, 7.0]).show(ui, |ui| {
+                    let ctx = ui.ctx().clone();
+                    let mut row = |keys: &str, help: &str| {
+                        ui.label(RichText::new(keys).strong());
+                        ui.label(help);
+                        ui.end_row();
+                    };
+                    // The keys of previews are one row.
+                    let told = |command: &Command| !matches!(command, Command::Flip(1..));
+                    for command in Command::ALL.into_iter().filter(told) {
+                        let mut keys = command.keys(&ctx);
+                        if command == Command::Flip(0) {
+                            keys += " to 4";
+                        }
+                        if !keys.is_empty() {
+                            row(&keys, command.help());
+                        }
                     }
-                    if !keys.is_empty() {
-                        row(&keys, command.help());
-                    }
-                }
-                row("Wheel", "Zoom at the pointer, both panes together");
-                row("Drag", "Move the photo (while repairing: middle, or Space and left)");
-                row("Right drag", "Erase marks");
-                row("Shift and click", "A straight stroke from the last one");
-                row("Double click", "Whole picture or 100 %");
-                row("\\ (hold)", "Show the original");
+                    row("Wheel", "Zoom at the pointer, both panes together");
+                    row("Drag", "Move the photo (while repairing: middle, or Space and left)");
+                    row("Right drag", "Erase marks");
+                    row("Shift and click", "A straight stroke from the last one");
+                    row("Double click", "Whole picture or 100 %");
+                    row("\\ (hold)", "Show the original");
+                });
             });
         });
     app.shows_keys = open;
