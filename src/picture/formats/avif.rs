@@ -56,7 +56,7 @@ pub(in super::super) fn decode(
                 tiles.push(of_frame(&tile, &file, &mut cover)?);
             }
             let size = (grid.output_width, grid.output_height);
-            assembled(tiles, usize::from(grid.columns), size)?
+            assembled(&tiles, usize::from(grid.columns), size)?
         }
     };
     if let Some(alpha) = file.alpha_data() {
@@ -361,7 +361,7 @@ fn with_alpha(pixels: DynamicImage, alpha: &Picture) -> Result<DynamicImage, Dec
 
 /// Tiles of one size, row by row, cut to the size of the whole (0 for that of all tiles).
 fn assembled(
-    tiles: Vec<DynamicImage>,
+    tiles: &[DynamicImage],
     columns: usize,
     (width, height): (u32, u32),
 ) -> Result<DynamicImage, DecodeError> {
