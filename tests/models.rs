@@ -83,7 +83,6 @@ fn restored(picture: &RgbImage, model: &Model) -> RgbImage {
     } else {
         let options = UpscaleOptions {
             size: Size::Scale(f64::from(model.scale())),
-            colour_lock: false,
             ..UpscaleOptions::default()
         };
         upscale(&source, model, &Chosen::cpu(), &options, &mut collect).unwrap().output_size

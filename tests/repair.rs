@@ -140,7 +140,10 @@ fn a_photo_is_cleaned_as_much_as_asked_for() {
     };
     let photo = picture(96, 72);
     assert!(cleaned("none.png", &["--strength", "0"]) == photo);
-    let all = cleaned("all.png", &[]);
+    assert!(cleaned("locked.png", &[]) != photo);
+    // Inside of a mask colours are not compared with those of the whole photo.
+    mask(folder.path(), "whole.png", (96, 72), |_, _| true);
+    let all = cleaned("all.png", &["--mask", "whole.png"]);
     assert!(all != photo);
     let half = cleaned("part.png", &["--mask", "half.png"]);
     for (x, y, pixel) in half.enumerate_pixels() {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Monitor, Patch, Receipt, Start,
     blend::{Layer, blend},
+    colour_lock::ColourLock,
     tiled::{self, Engine, Task},
     upscale::bleed,
 };
@@ -32,7 +33,8 @@ pub struct RepaintOptions {
 
 /// Runs a network over `picture`; the result leaves through [`Monitor::patch`]. With a mask, of the
 /// picture's size, only what is not black in it changes, as much as its value says, and nothing that
-/// is protected.
+/// is protected. Without one the low frequencies of the result are those of the picture, see
+/// [`super::colour_lock`].
 ///
 /// # Errors
 /// [`Error::Setting`] if the model does not keep the size, or the strength or the mask does not
@@ -70,24 +72,34 @@ pub fn repaint(
         device: device.name().to_owned(),
         tiles: count,
     })?;
+    // Where only a part is seen there are no means to compare.
+    let mut lock = mask.is_none().then(|| ColourLock::new(source, size, true));
     tiled::run(&task, &mut engine, tiles, monitor, &mut |answer, monitor| {
-        let Rect { x, y, width, height } = answer.area;
-        let mut pixels = picture.pixels.crop_imm(x, y, width, height);
-        let area = Rect::of_size(width, height);
-        let mut parts = answer.planes.chunks_exact(area.area() as usize);
-        if let (Some(red), Some(green), Some(blue)) = (parts.next(), parts.next(), parts.next()) {
-            let layer = Layer { area, planes: [red, green, blue] };
-            blend(&mut pixels, &layer, area, |column, row| {
-                let inside = mask.map_or(1.0, |mask| {
-                    f32::from(mask.get_pixel(x + column, y + row).0[0]) / 255.0
+        let answers = match &mut lock {
+            Some(lock) => lock.push(answer),
+            None => vec![answer],
+        };
+        answers.into_iter().try_for_each(|answer| {
+            let Rect { x, y, width, height } = answer.area;
+            let mut pixels = picture.pixels.crop_imm(x, y, width, height);
+            let area = Rect::of_size(width, height);
+            let mut parts = answer.planes.chunks_exact(area.area() as usize);
+            if let (Some(red), Some(green), Some(blue)) = (parts.next(), parts.next(), parts.next())
+            {
+                let layer = Layer { area, planes: [red, green, blue] };
+                blend(&mut pixels, &layer, area, |column, row| {
+                    let inside = mask.map_or(1.0, |mask| {
+                        f32::from(mask.get_pixel(x + column, y + row).0[0]) / 255.0
+                    });
+                    options.strength * inside
                 });
-                options.strength * inside
-            });
-        }
-        monitor.patch(Patch { area: answer.area, pixels })
+            }
+            monitor.patch(Patch { area: answer.area, pixels })
+        })
     })?;
     let receipt = Receipt::new(begin, [size, size], model, device, engine.kernels(), count);
-    Ok(Receipt { strength: options.strength, ..receipt })
+    let colour_shift = lock.map(|lock| lock.shift());
+    Ok(Receipt { strength: options.strength, colour_shift, ..receipt })
 }
 
 /// That a strength is one.
@@ -193,6 +205,9 @@ mod tests {
             // The network may have answered beyond black or white before it was cut off.
             assert!((f32::from(*half) - middle).abs() <= 1.0, "{old} {half} {all}");
         }
+        // Where a mask is, the network's answer is not compared with the photo's means.
+        let whole = GrayImage::from_pixel(90, 70, Luma([255]));
+        let all = done(&photo, Some(&whole), FULL);
         let mask = GrayImage::from_fn(90, 70, |x, _| Luma([if x > 40 { 255 } else { 0 }]));
         let part = done(&photo, Some(&mask), RepaintOptions { tile: Some(60), ..FULL });
         for (x, y, pixel) in part.enumerate_pixels() {
