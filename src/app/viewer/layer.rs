@@ -439,6 +439,20 @@ mod tests {
             let kept = editor.snapshot(mask::Layer::Marks);
             let end = begin.elapsed().as_secs_f64() * 1e3;
             assert_eq!(kept.dimensions(), (width, height));
+            // All of it at once: the edit, and a band of what is shown of it with its outline.
+            let all = Rect::of_size(width, height);
+            let begin = Instant::now();
+            let changed = editor.edit(mask::Layer::Marks, |mask| {
+                mask.iter_mut().for_each(|value| *value = 255 - *value);
+                Some(all)
+            });
+            let inverted = begin.elapsed().as_secs_f64() * 1e3;
+            let band = Rect { height: (1 << 20) / width / 2 * 2, ..changed.expect("all changed") };
+            let begin = Instant::now();
+            marks.update_mask(editor.mask(), band);
+            reach.replace_mask(band, |area| mask::grown_within(editor.mask(), area, 3.0));
+            let shown = begin.elapsed().as_secs_f64() * 1e3;
+            eprintln!("{width} x {height}: inverted in {inverted:.1} ms, a band in {shown:.1} ms");
             times.sort_by(f64::total_cmp);
             eprintln!(
                 "{width} x {height} at {zoom}: begin {:.3} ms, a move {:.2} ms in the middle, {:.2} \
