@@ -299,7 +299,8 @@ fn keys_ui(app: &mut App, ui: &Ui) {
             ui.spacing_mut().interact_size.y = 18.0;
             // A low window has less room than there are keys.
             let room = ui.ctx().content_rect().height() - 120.0;
-            egui::ScrollArea::vertical().max_height(room).show(ui, |ui| {
+            let scrolled = egui::ScrollArea::vertical().max_height(room).min_scrolled_height(room);
+            scrolled.show(ui, |ui| {
                 egui::Grid::new("keys").num_columns(2).spacing([28.0, 7.0]).show(ui, |ui| {
                     let ctx = ui.ctx().clone();
                     let mut row = |keys: &str, help: &str| {
