@@ -18,10 +18,9 @@ use burn::{
 };
 
 use super::{
-    Generator, Network, Reach,
+    Network,
     blocks::{Enlarger, Interpolation, blurred, channels_last, continued_to},
-    direct::{About, Beside, Filter, Graph, Numbers, Step, Value},
-    layered,
+    direct::{About, Beside, Filter, Graph, Numbers, Step, Stepped, Value},
 };
 
 /// A network, for a graphics card.
@@ -340,8 +339,12 @@ fn shuffled_last(map: Tensor<4>, factor: usize) -> Tensor<4> {
         .permute([0, 3, 1, 2])
 }
 
-impl Generator for Graphics {
-    fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+impl Stepped for Graphics {
+    fn about(&self) -> &About {
+        &self.about
+    }
+
+    fn answer(&self, input: Tensor<4>) -> Tensor<4> {
         let [count, channels, height, width] = input.dims();
         // A network for one channel takes those of a colour picture one after the other.
         let input = match self.outputs {
@@ -355,50 +358,13 @@ impl Generator for Graphics {
         } else {
             answer.narrow(2, 0, high).narrow(3, 0, wide)
         };
-        let answer = match self.outputs {
+        match self.outputs {
             1 => answer.reshape([count, channels, high, wide]),
             _ => answer,
-        };
-        match self.about.resized {
-            Some(by) => layered::resized(answer, by),
-            None => answer,
         }
     }
 
-    fn scale(&self) -> u32 {
-        let [above, below] = self.about.resized.unwrap_or([1, 1]);
-        (self.scale * above / below) as u32
-    }
-
-    fn channels(&self) -> u32 {
-        3
-    }
-
-    fn takes_mask(&self) -> bool {
-        self.about.takes_mask
-    }
-
-    fn takes_marked(&self) -> bool {
-        self.about.takes_marked
-    }
-
-    fn reach(&self) -> Reach {
-        self.about.reach
-    }
-
-    fn grid(&self) -> u32 {
-        self.about.grid
-    }
-
-    fn memory(&self) -> usize {
-        self.about.memory
-    }
-
-    fn parameters(&self) -> usize {
-        self.about.parameters
-    }
-
-    fn kernels(&self) -> String {
+    fn computed_by(&self) -> String {
         let bits = if self.numbers == DType::F16 { 16 } else { 32 };
         format!("Burn, {bits} bit")
     }

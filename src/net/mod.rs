@@ -71,6 +71,13 @@ pub trait Generator: Send {
         false
     }
 
+    /// Channels that it reads: colours, the mask, and the picture as it was given.
+    fn inputs(&self) -> usize {
+        self.channels() as usize
+            + usize::from(self.takes_mask())
+            + 3 * usize::from(self.takes_marked())
+    }
+
     /// How far it looks.
     fn reach(&self) -> Reach;
 

@@ -251,7 +251,7 @@ impl ResidualUpscaler {
 
     /// Its steps for the CPU path; `None` if weights cannot be read.
     pub(super) fn graph(&self) -> Option<Graph> {
-        let inputs = 3 + usize::from(self.mask) + 3 * usize::from(self.marked);
+        let inputs = self.inputs();
         let mut graph = Graph::new(inputs, self.stride);
         let picture = graph.picture(vec![1.0; inputs], vec![0.0; inputs]);
         let mut head = Filter::of(&self.head)?;

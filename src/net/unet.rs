@@ -317,7 +317,7 @@ impl Unet {
 
     /// Its steps for the CPU path; `None` if weights cannot be read.
     pub(super) fn graph(&self) -> Option<Graph> {
-        let inputs = 3 + usize::from(self.mask) + 3 * usize::from(self.marked);
+        let inputs = self.inputs();
         let normal = || {
             let deviations =
                 IMAGENET_DEVIATION.iter().chain(&[1.0]).chain(&IMAGENET_DEVIATION).take(inputs);

@@ -88,9 +88,7 @@ pub(super) fn tried(
 /// How far two networks' answers are from each other: of one on a device to a picture as large as a
 /// tile, and of one on the CPU to the middle of it.
 fn off(network: &dyn Generator, device: &Device, expected: &dyn Generator, tile: u32) -> f32 {
-    let channels = network.channels() as usize
-        + usize::from(network.takes_mask())
-        + 3 * usize::from(network.takes_marked());
+    let channels = network.inputs();
     let scale = network.scale();
     let [whole, window, core] = parts(network.reach(), network.grid(), tile);
     let picture = sample(channels, whole.width as usize);

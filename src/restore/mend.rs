@@ -3,7 +3,7 @@
 //! Each region of the mask is filled apart, from a window that shows what is around it. So a small
 //! scratch on a large photo costs what the scratch costs.
 
-use std::time::Instant;
+use std::{collections::HashMap, time::Instant};
 
 use image::{DynamicImage, GrayImage, imageops};
 use serde::{Deserialize, Serialize};
@@ -226,6 +226,7 @@ pub fn mend<'a>(
         total: targets.iter().map(Rect::area).sum::<u64>().max(1),
         regions: &regions,
         veil: None,
+        evidence: HashMap::new(),
         network: None,
         kernels: None,
         used: [false; 3],
@@ -233,7 +234,7 @@ pub fn mend<'a>(
     };
     let mut edited = picture.pixels.clone();
     let mut shares = GrayImage::new(width, height);
-    job.veil = job.shared_veil(&targets);
+    job.compare(&targets)?;
     for (part, target) in targets.into_iter().enumerate() {
         job.tell()?;
         job.fill(part, target, &mut edited, &mut shares)?;
@@ -295,6 +296,8 @@ struct Job<'a> {
     total: u64,
     /// What all parts of a see-through mark have in common.
     veil: Option<Fit>,
+    /// What those say that were asked for it.
+    evidence: HashMap<usize, Evidence>,
     /// Made when it is needed first.
     network: Option<Engine<'a>>,
     kernels: Option<String>,
@@ -394,29 +397,43 @@ impl<'a> Job<'a> {
         })
     }
 
-    /// What a window says of the mark that the photo shines through, if it may.
-    fn evidence(&self, window: &Window) -> Option<Evidence> {
-        let computes = match self.filler {
+    /// Whether what shines through is computed.
+    const fn unveils(&self) -> bool {
+        match self.filler {
             Filler::Texture { .. } => false,
             Filler::Auto { .. } => true,
             // Others want the photo as it is.
             Filler::Network { model, .. } => model.config().takes_marked(),
-        };
-        let wanted = computes && !window.hides;
+        }
+    }
+
+    /// What a window says of the mark that the photo shines through, if it may.
+    fn evidence(&self, window: &Window) -> Option<Evidence> {
+        let wanted = self.unveils() && !window.hides;
         wanted.then(|| Evidence::of(&planes(&window.pixels), &window.painted, &window.marks))?
     }
 
-    /// The veil that the largest parts of what is marked have in common, if they do.
-    fn shared_veil(&self, targets: &[Rect]) -> Option<Fit> {
+    /// Finds the veil that the largest parts of what is marked have in common, if they do.
+    fn compare(&mut self, targets: &[Rect]) -> Result<()> {
+        if !self.unveils() || targets.len() < 2 {
+            return Ok(());
+        }
         let mut parts: Vec<usize> = (0..targets.len()).collect();
         parts.sort_by_key(|part| std::cmp::Reverse(targets[*part].area()));
         parts.truncate(MOST_COMPARED);
-        if parts.len() < 2 {
-            return None;
+        let mut all = Vec::new();
+        for part in parts {
+            self.tell()?;
+            let window = self.window(part, targets[part]);
+            if let Some(evidence) = window.and_then(|window| self.evidence(&window)) {
+                all.push(evidence.clone());
+                self.evidence.insert(part, evidence);
+            }
         }
-        let windows = parts.into_iter().filter_map(|part| self.window(part, targets[part]));
-        let all: Vec<Evidence> = windows.filter_map(|window| self.evidence(&window)).collect();
-        if all.len() < 2 { None } else { Evidence::together(&all).fit() }
+        if all.len() > 1 {
+            self.veil = Evidence::together(&all).fit();
+        }
+        Ok(())
     }
 
     /// Fills a part of what is marked, which reaches as far as `target`.
@@ -429,7 +446,8 @@ impl<'a> Job<'a> {
     ) -> Result<()> {
         let Some(window) = self.window(part, target) else { return Ok(()) };
         let area = window.area;
-        let veil = self.evidence(&window).and_then(|evidence| {
+        let evidence = self.evidence.remove(&part).or_else(|| self.evidence(&window));
+        let veil = evidence.and_then(|evidence| {
             let shared = self.veil.as_ref().and_then(|veil| evidence.judge(veil));
             Fit::better(evidence.fit(), shared)
         });

@@ -486,7 +486,12 @@ impl Runner<'_, '_> {
         }
         let input = self.input(tile.window);
         let contrast = contrast(&input).unwrap_or_default();
-        let shape = [1, self.channels(), tile.window.height as usize, tile.window.width as usize];
+        let shape = [
+            1,
+            self.engine.network.inputs(),
+            tile.window.height as usize,
+            tile.window.width as usize,
+        ];
         // Drivers and kernels report some failures as panics.
         let answer = catch_unwind(AssertUnwindSafe(|| {
             let input = Tensor::<4>::from_data(TensorData::new(input, shape), &self.engine.device);
@@ -558,12 +563,6 @@ impl Runner<'_, '_> {
             resampler.area(&light, window, area)
         });
         planes.map(light::encoded).collect()
-    }
-
-    /// Planes that the network reads.
-    fn channels(&self) -> usize {
-        let network = &self.engine.network;
-        3 + usize::from(network.takes_mask()) + 3 * usize::from(network.takes_marked())
     }
 
     /// What the network reads of a window.

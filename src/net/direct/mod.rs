@@ -159,19 +159,21 @@ pub struct Direct {
 /// What the steps do not say.
 #[derive(Clone, Copy)]
 pub(super) struct About {
-    pub(super) takes_mask: bool,
-    pub(super) takes_marked: bool,
-    pub(super) reach: Reach,
-    pub(super) grid: u32,
-    pub(super) memory: usize,
-    pub(super) parameters: usize,
+    scale: u32,
+    takes_mask: bool,
+    takes_marked: bool,
+    reach: Reach,
+    grid: u32,
+    memory: usize,
+    parameters: usize,
     /// What the answer is resized by at the end.
-    pub(super) resized: Option<[usize; 2]>,
+    resized: Option<[usize; 2]>,
 }
 
 impl About {
     pub(super) fn of(network: &Network) -> Self {
         Self {
+            scale: network.scale(),
             takes_mask: network.takes_mask(),
             takes_marked: network.takes_marked(),
             reach: network.reach(),
@@ -185,6 +187,7 @@ impl About {
     /// Of a network of which nothing but its steps is known: it is taken to look everywhere.
     pub(super) fn steps(graph: &Graph) -> Self {
         Self {
+            scale: graph.scale as u32,
             takes_mask: false,
             takes_marked: false,
             reach: Reach::Whole,
@@ -193,6 +196,63 @@ impl About {
             parameters: graph.parameters(),
             resized: None,
         }
+    }
+}
+
+/// A network that runs the steps of a [`Graph`]; all else stands in its [`About`].
+pub(super) trait Stepped: Send {
+    fn about(&self) -> &About;
+
+    /// As [`Generator::forward`], before the answer is resized.
+    fn answer(&self, input: Tensor<4>) -> Tensor<4>;
+
+    /// See [`Generator::kernels`].
+    fn computed_by(&self) -> String;
+}
+
+impl<N: Stepped> Generator for N {
+    fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        let answer = self.answer(input);
+        match self.about().resized {
+            Some(by) => layered::resized(answer, by),
+            None => answer,
+        }
+    }
+
+    fn scale(&self) -> u32 {
+        self.about().scale
+    }
+
+    fn channels(&self) -> u32 {
+        3
+    }
+
+    fn takes_mask(&self) -> bool {
+        self.about().takes_mask
+    }
+
+    fn takes_marked(&self) -> bool {
+        self.about().takes_marked
+    }
+
+    fn reach(&self) -> Reach {
+        self.about().reach
+    }
+
+    fn grid(&self) -> u32 {
+        self.about().grid
+    }
+
+    fn memory(&self) -> usize {
+        self.about().memory
+    }
+
+    fn parameters(&self) -> usize {
+        self.about().parameters
+    }
+
+    fn kernels(&self) -> String {
+        self.computed_by()
     }
 }
 
@@ -246,8 +306,12 @@ impl Direct {
     }
 }
 
-impl Generator for Direct {
-    fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+impl Stepped for Direct {
+    fn about(&self) -> &About {
+        &self.about
+    }
+
+    fn answer(&self, input: Tensor<4>) -> Tensor<4> {
         let [count, channels, height, width] = input.dims();
         let planes = input.into_data().try_into_vec::<f32>().unwrap_or_default();
         let (big_height, big_width) = (height * self.scale, width * self.scale);
@@ -259,47 +323,10 @@ impl Generator for Direct {
             if answer.is_empty() { answer = own } else { answer.extend(own) }
         }
         let shape = [count, 3, big_height, big_width];
-        let answer = Tensor::from_data(TensorData::new(answer, shape), &Device::flex());
-        match self.about.resized {
-            Some(by) => layered::resized(answer, by),
-            None => answer,
-        }
+        Tensor::from_data(TensorData::new(answer, shape), &Device::flex())
     }
 
-    fn scale(&self) -> u32 {
-        let [above, below] = self.about.resized.unwrap_or([1, 1]);
-        (self.scale * above / below) as u32
-    }
-
-    fn channels(&self) -> u32 {
-        3
-    }
-
-    fn takes_mask(&self) -> bool {
-        self.about.takes_mask
-    }
-
-    fn takes_marked(&self) -> bool {
-        self.about.takes_marked
-    }
-
-    fn reach(&self) -> Reach {
-        self.about.reach
-    }
-
-    fn grid(&self) -> u32 {
-        self.about.grid
-    }
-
-    fn memory(&self) -> usize {
-        self.about.memory
-    }
-
-    fn parameters(&self) -> usize {
-        self.about.parameters
-    }
-
-    fn kernels(&self) -> String {
+    fn computed_by(&self) -> String {
         let plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
         plan.kernels()
     }

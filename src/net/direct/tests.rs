@@ -403,7 +403,7 @@ fn tiny() -> Vec<NetworkConfig> {
 }
 
 fn answer(network: &dyn Generator, count: usize, height: usize, width: usize) -> Vec<f32> {
-    let channels = 3 + usize::from(network.takes_mask()) + 3 * usize::from(network.takes_marked());
+    let channels = network.inputs();
     let input = noise(count * channels * height * width, 5);
     let input = input.iter().map(|value| 0.5 + 0.5 * value).collect();
     let answer = network.forward(tensor(input, [count, channels, height, width]));

@@ -182,9 +182,14 @@ fn of_frame(
         return Err(DecodeError::TooLarge(Some((width, height))));
     }
     if frame.pixel_layout() == PixelLayout::I400 {
-        return Ok(match bits(&frame)? {
-            8 => grey8(&frame, meaning.full).into(),
-            _ => grey16(&frame, meaning.full).into(),
+        let deep = bits(&frame)? > 8;
+        let levels = brightness(&frame, meaning.full, if deep { 65_535 } else { 255 })?;
+        let mut levels = levels.into_iter();
+        let mut next = || levels.next().unwrap_or_default();
+        return Ok(if deep {
+            Deep::from_fn(width, height, |_, _| Luma([next()])).into()
+        } else {
+            GrayImage::from_fn(width, height, |_, _| Luma([next() as u8])).into()
         });
     }
     let range = if meaning.full { YuvRange::Full } else { YuvRange::Limited };
@@ -314,27 +319,15 @@ fn level(value: u32, bits: u32, full: bool, most: u32) -> u32 {
     (value.clamp(black, white) - black).saturating_mul(most).saturating_add(span / 2) / span
 }
 
-/// Brightness of a frame of 8 bits.
-fn grey8(frame: &Picture, full: bool) -> GrayImage {
-    let (plane, stride) = (frame.plane(Plane::Y), frame.stride(Plane::Y) as usize);
-    GrayImage::from_fn(frame.width(), frame.height(), |x, y| {
-        Luma([level(u32::from(plane[y as usize * stride + x as usize]), 8, full, 255) as u8])
-    })
-}
-
-/// Brightness of a frame of any bits.
-fn grey16(frame: &Picture, full: bool) -> Deep<Luma<u16>> {
-    let bits = frame.bits_per_component().map_or(8, |bits| bits.0 as u32);
-    let bytes = if bits == 8 { 1 } else { 2 };
-    let (plane, stride) = (frame.plane(Plane::Y), frame.stride(Plane::Y) as usize);
-    Deep::from_fn(frame.width(), frame.height(), |x, y| {
-        let at = y as usize * stride + x as usize * bytes;
-        let value = match plane[at..at + bytes] {
-            [low, high] => u32::from(u16::from_ne_bytes([low, high])),
-            _ => u32::from(plane[at]),
-        };
-        Luma([level(value, bits, full, 65_535) as u16])
-    })
+/// Brightness of a frame, black 0 and white `most`.
+fn brightness(frame: &Picture, full: bool, most: u32) -> Result<Vec<u16>, DecodeError> {
+    fn levels<T: Sample>(frame: &Picture, level: impl Fn(u32) -> u32) -> Vec<u16> {
+        let samples = full_size::<T>(frame, Plane::Y).into_iter();
+        samples.map(|sample| level(sample.into()) as u16).collect()
+    }
+    let bits = bits(frame)?;
+    let level = |value| level(value, bits, full, most);
+    Ok(if bits == 8 { levels::<u8>(frame, level) } else { levels::<u16>(frame, level) })
 }
 
 /// Colours with the brightness of another frame as their alpha.
@@ -344,11 +337,11 @@ fn with_alpha(pixels: DynamicImage, alpha: &Picture) -> Result<DynamicImage, Dec
     }
     let deep = matches!(pixels, DynamicImage::ImageLuma16(_) | DynamicImage::ImageRgb16(_));
     let grey = matches!(pixels, DynamicImage::ImageLuma8(_) | DynamicImage::ImageLuma16(_));
-    let levels = grey16(alpha, is_full(alpha));
+    let levels = brightness(alpha, is_full(alpha), 65_535)?;
     // Through 16 bits, which 8 come out of as they went in.
     let mut all = pixels.into_rgba16();
-    for (pixel, level) in all.pixels_mut().zip(levels.pixels()) {
-        pixel.0[3] = level.0[0];
+    for (pixel, level) in all.pixels_mut().zip(levels) {
+        pixel.0[3] = level;
     }
     let all = DynamicImage::from(all);
     Ok(match (grey, deep) {
