@@ -17,7 +17,7 @@ use super::{
     repaint::check_scope,
     texture::{self, Hole},
     tiled::{self, Engine, Task},
-    unveil::{Evidence, Fit},
+    unveil::{Evidence, Fit, Lifted},
     upscale::bleed,
 };
 
@@ -307,6 +307,7 @@ struct Job<'a> {
 }
 
 /// What a filler works on.
+#[derive(Clone)]
 struct Window {
     area: Rect,
     pixels: DynamicImage,
@@ -451,12 +452,11 @@ impl<'a> Job<'a> {
             let shared = self.veil.as_ref().and_then(|veil| evidence.judge(veil));
             Fit::better(evidence.fit(), shared)
         });
-        let shines =
-            veil.map(|veil| veil.lifted(&planes(&window.pixels), &window.painted, &window.marks));
-        self.used[2] |= shines.is_some();
-        let mut planes = match (shines, self.filler) {
-            (Some(planes), _) => planes,
-            (None, Filler::Texture { seed }) => self.textured(&window, seed)?,
+        let mut planes = match (veil, self.filler) {
+            (Some(veil), Filler::Network { model, device } | Filler::Auto { model, device, .. }) => {
+                self.unveiled(window.clone(), &veil, model, device)?
+            }
+            (_, Filler::Texture { seed }) => self.textured(&window, seed)?,
             (None, Filler::Auto { model, device, seed }) if window.deep => {
                 match self.textured(&window, seed) {
                     // There is nothing to copy from.
@@ -479,6 +479,35 @@ impl<'a> Job<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The window without a see-through mark: what is wholly under it is computed, and the network
+    /// is asked for its soft border, which is a mark of a pixel or two, within what the veil allows.
+    fn unveiled(
+        &mut self,
+        mut window: Window,
+        veil: &Fit,
+        model: &'a Model,
+        device: &'a Chosen,
+    ) -> Result<Planes> {
+        let given = planes(&window.pixels);
+        let Lifted { planes: mut lifted, computed } = veil.lifted(&given, &window.painted);
+        self.used[2] = true;
+        let wide = window.area.width as usize;
+        window.pixels = window.with(&lifted, |x, y| computed[y as usize * wide + x as usize]);
+        for (mark, computed) in window.marks.iter_mut().zip(&computed) {
+            *mark = if *computed { 0 } else { *mark };
+        }
+        if mask::count(&window.marks) == 0 {
+            return Ok(lifted);
+        }
+        let guess = self.through(&window, model, device)?;
+        for (i, _) in window.marks.iter().enumerate().filter(|(_, mark)| **mark > 0) {
+            let at = |planes: &Planes| [0, 1, 2].map(|channel| planes[channel][i]);
+            let border = veil.allowed(at(&given), at(&guess));
+            lifted.iter_mut().zip(border).for_each(|(plane, value)| plane[i] = value);
+        }
+        Ok(lifted)
     }
 
     fn textured(&mut self, window: &Window, seed: u64) -> Result<Planes> {
@@ -508,7 +537,8 @@ impl<'a> Job<'a> {
         let Some(engine) = &mut self.network else { unreachable!("it was made above") };
         let hides = window.hides;
         let begun = (hides || engine.network.takes_marked())
-            .then(|| window.with(&continued(&planes(&window.pixels), &window.marks)));
+            .then(|| continued(&planes(&window.pixels), &window.marks))
+            .map(|planes| window.with(&planes, |x, y| window.marks.get_pixel(x, y).0[0] > 0));
         let source = begun.as_ref().unwrap_or(&window.pixels);
         let Rect { width, height, .. } = window.area;
         let task = Task {
@@ -563,12 +593,12 @@ impl Monitor for Part<'_> {
 }
 
 impl Window {
-    /// Its pixels, with these where it is marked.
-    fn with(&self, planes: &Planes) -> DynamicImage {
+    /// Its pixels, with others in some places.
+    fn with(&self, planes: &Planes, place: impl Fn(u32, u32) -> bool) -> DynamicImage {
         let area = Rect::of_size(self.area.width, self.area.height);
         let mut pixels = self.pixels.clone();
         let layer = Layer { area, planes: [&planes[0], &planes[1], &planes[2]] };
-        blend(&mut pixels, &layer, area, |x, y| f32::from(self.marks.get_pixel(x, y).0[0]) / 255.0);
+        blend(&mut pixels, &layer, area, |x, y| f32::from(u8::from(place(x, y))));
         pixels
     }
 }

@@ -5,14 +5,18 @@ use image::GrayImage;
 use crate::mask;
 
 /// Ink is even: of the differences between neighbours that are both well inside of a mark, so many...
-const EVEN_SHARE: f32 = 0.3;
+const EVEN_SHARE: f32 = 0.6;
 
 /// ...and where marks are too thin to have an inside, so many of all that are marked...
 const THIN_SHARE: f32 = 0.15;
 
-/// ...are at most this part of what as many of those outside are at most. What shines through a mark
-/// of the opacity `a` differs by `1 - a` of that.
+/// ...are at most this part of what as many of those outside are at most, all of them and those close
+/// by: the photo may be smoother here than elsewhere. What shines through a mark of the opacity `a`
+/// differs by `1 - a` of that.
 const EVEN: f32 = 0.2;
+
+/// Pixels from a mark that are close by.
+const CLOSE: f32 = 10.0;
 
 /// Where that is next to nothing, ink has no more than this.
 const LEAST: f32 = 0.2 / 255.0;
@@ -33,7 +37,8 @@ const SMOOTH: (f32, f32) = (0.75, 2.0 / 255.0);
 pub fn is_opaque(luma: &[f32], marks: &GrayImage) -> bool {
     let wide = marks.width() as usize;
     let depths = mask::depths(marks);
-    let (mut deep, mut inside, mut outside) = (Vec::new(), Vec::new(), Vec::new());
+    let away = mask::depths(&mask::inverted(marks));
+    let [mut deep, mut inside, mut outside, mut close] = [const { Vec::new() }; 4];
     let mut compare = |a: usize, b: usize| {
         let difference = (luma[a] - luma[b]).abs();
         match (marks.as_raw()[a] > 0, marks.as_raw()[b] > 0) {
@@ -43,7 +48,12 @@ pub fn is_opaque(luma: &[f32], marks: &GrayImage) -> bool {
                     deep.push(difference);
                 }
             }
-            (false, false) => outside.push(difference),
+            (false, false) => {
+                outside.push(difference);
+                if away[a].max(away[b]) <= CLOSE {
+                    close.push(difference);
+                }
+            }
             _ => {}
         }
     };
@@ -64,8 +74,10 @@ pub fn is_opaque(luma: &[f32], marks: &GrayImage) -> bool {
         FEWEST.. => (&mut deep, EVEN_SHARE),
         _ => (&mut inside, THIN_SHARE),
     };
-    match (quantile(inside, share), quantile(&mut outside, share)) {
-        (Some(inside), Some(outside)) => inside <= (EVEN * outside).max(LEAST),
+    match [inside, &mut outside, &mut close].map(|differences| quantile(differences, share)) {
+        [Some(inside), Some(outside), Some(close)] => {
+            inside <= (EVEN * outside.min(close)).max(LEAST)
+        }
         _ => false,
     }
 }

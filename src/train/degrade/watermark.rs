@@ -23,8 +23,9 @@ use crate::{error::Result, picture::lettering::FACES};
 pub struct Watermark {
     /// Share that the mark covers of what is under it, 0 to 1.
     pub opacity: Range,
-    /// Width of a single mark over that of the picture, 0.02 to 1. A mark that would not fit when
-    /// turned is smaller, and one of many is about half as wide.
+    /// Width of a single mark over that of the picture, 0.02 to 8. Up to 1 a mark that would not fit
+    /// when turned is smaller; of a wider one the picture shows a piece, as a crop of a marked photo
+    /// does. One of many is about half as wide.
     pub size: Range,
     /// Degrees by which the mark is turned, clockwise, -180 to 180.
     pub angle: Range,
@@ -58,7 +59,7 @@ impl Default for Watermark {
 impl Watermark {
     pub(super) fn check(&self) -> Result<()> {
         rising(self.opacity, 0.0, 1.0)?;
-        rising(self.size, 0.02, 1.0)?;
+        rising(self.size, 0.02, 8.0)?;
         rising(self.angle, -180.0, 180.0)?;
         let shares = [self.tiled, self.text, self.outlined, self.coloured, self.shadowed];
         shares.into_iter().try_for_each(probability)
@@ -102,9 +103,12 @@ impl Watermark {
         let turned =
             mark.clone().transform(Transform::from_rotate(angle))?.compute_tight_bounds()?;
         let part = if tiled { between(0.35, 0.7, rng) } else { 1.0 };
-        let scale = (part * draw(self.size, rng) * width / bounds.width())
-            .min(width / turned.width())
-            .min(height / turned.height());
+        let size = draw(self.size, rng);
+        // Of the photo that the picture is a piece of, if the mark is wider than that.
+        let whole = [width, height].map(|side| side * size.max(1.0));
+        let scale = (part * size * width / bounds.width())
+            .min(whole[0] / turned.width())
+            .min(whole[1] / turned.height());
         let mark = mark.transform(Transform::from_scale(scale, scale))?;
         let mark = if rng.f32() < self.outlined {
             // Thinner than a pixel it would fade.
@@ -118,7 +122,7 @@ impl Watermark {
             return Some((tiles(&mark, angle, [width, height], rng)?, mark_height));
         }
         let free = [width - scale * turned.width(), height - scale * turned.height()];
-        let place = [0, 1].map(|axis| free[axis].max(0.0) * (rng.f32() - 0.5));
+        let place = [0, 1].map(|axis| free[axis].abs() * (rng.f32() - 0.5));
         let place = Transform::from_rotate(angle)
             .post_translate(width / 2.0 + place[0], height / 2.0 + place[1]);
         Some((mark.transform(place)?, mark_height))
