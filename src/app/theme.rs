@@ -187,6 +187,12 @@ pub fn quiet(text: impl Into<String>) -> RichText {
     RichText::new(text).small().weak()
 }
 
+/// A question in front of everything else.
+pub fn dialog(ctx: &egui::Context, name: &str) -> egui::Modal {
+    let frame = egui::Frame::window(&ctx.global_style()).inner_margin(20);
+    egui::Modal::new(egui::Id::unique(name)).frame(frame)
+}
+
 /// The button for what most people will do next.
 pub fn primary(text: impl Into<String>) -> egui::Button<'static> {
     let text = RichText::new(text).strong().size(15.0).color(ON_ACCENT);

@@ -213,6 +213,8 @@ impl App {
         (self.training.cost_of, self.training.preview_of) = (None, None);
         self.training.page = Page::Learn;
         self.plan();
+        let few = matches!(&self.training.plan, Some(Ok(plan)) if plan.few);
+        self.training.length = if few { Length::Short } else { Length::Standard };
     }
 
     /// Keeps what is shown on the second page up to date with its options.
@@ -256,6 +258,7 @@ impl App {
             || now.batch != measured.batch
             || now.accumulate != measured.accumulate
             || now.crop != measured.crop
+            || now.optimiser != measured.optimiser
             || now.degradation != measured.degradation
     }
 

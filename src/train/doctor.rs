@@ -199,6 +199,8 @@ pub struct Plan {
     pub test: Vec<PathBuf>,
     /// Crops of the photos to learn from that share no pixel.
     pub crops: u64,
+    /// Whether they are so few that a short run is enough.
+    pub few: bool,
     /// Whether these are enough, in words.
     pub advice: String,
 }
@@ -350,7 +352,8 @@ impl Checkup {
             _ => "enough",
         };
         let advice = format!("{crops} different crops to learn from, {advice}");
-        Ok(Plan { train, validation: paths(validation), test: paths(test), crops, advice })
+        let (validation, test, few) = (paths(validation), paths(test), crops < CROPS.1);
+        Ok(Plan { train, validation, test, crops, few, advice })
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{NEW, TrainOptions};
 use crate::{
     model::library::About,
-    net::{NetworkConfig, colouriser, residual::ResidualConfig, unet::UnetConfig},
+    net::{NetworkConfig, colouriser, residual::ResidualConfig},
 };
 
 /// What is to be learnt.
@@ -68,11 +68,10 @@ impl Goal {
     /// Options for it. Without a `base` to begin with, a fresh network learns.
     #[must_use]
     pub fn options(self, base: Option<&str>) -> TrainOptions {
-        let unet = UnetConfig { scale: 1, mask: true, ..UnetConfig::small() };
         let network = match self {
             Self::Upscale => NetworkConfig::Residual(ResidualConfig::starter()),
             Self::Clean => NetworkConfig::Residual(ResidualConfig::restorer()),
-            Self::Mend => NetworkConfig::Unet(unet),
+            Self::Mend => NetworkConfig::Residual(ResidualConfig::mender()),
             Self::Colour => NetworkConfig::Layered(colouriser::config()),
         };
         let usual = TrainOptions {

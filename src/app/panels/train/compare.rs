@@ -6,7 +6,7 @@ use egui::{
 
 use super::super::super::theme;
 
-/// Draws them as large as there is room, by halves of their size if there is enough.
+/// Draws them as large as there is room.
 pub(super) fn ui(
     ui: &mut Ui,
     [left, right]: [(&TextureHandle, &str); 2],
@@ -15,7 +15,6 @@ pub(super) fn ui(
 ) {
     let size = left.0.size_vec2();
     let fits = (room.x / size.x).min(room.y / size.y);
-    let fits = if fits >= 1.0 { (2.0 * fits).floor() / 2.0 } else { fits };
     let (area, response) = ui.allocate_exact_size(size * fits, Sense::click_and_drag());
     let about = format!("{} and {}", left.1, right.1);
     response.widget_info(|| WidgetInfo::labeled(egui::Role::Image, true, &about));

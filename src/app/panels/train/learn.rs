@@ -85,8 +85,9 @@ fn length_ui(app: &mut App, ui: &mut Ui) {
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 3.0;
         ui.spacing_mut().button_padding.x = 1.0;
-        let size = Vec2::new((ui.available_width() - 6.0) / 3.0, 34.0);
-        for (length, name) in Length::ALL {
+        let room = ui.available_width() - 6.0;
+        for ((length, name), part) in Length::ALL.into_iter().zip([0.3, 0.38, 0.32]) {
+            let size = Vec2::new(part * room, 34.0);
             let chosen = !app.training.own_steps && app.training.length == length;
             let text = RichText::new(format!("{name} {:.0} min", length.minutes())).size(11.0);
             let button = Button::selectable(chosen, text).frame_when_inactive(true);

@@ -160,7 +160,7 @@ pub(super) fn dialogs_ui(app: &mut App, ui: &Ui) {
         return;
     }
     let ctx = ui.ctx().clone();
-    egui::Modal::new(egui::Id::unique("close over a run")).show(&ctx, |ui| {
+    theme::dialog(&ctx, "close over a run").show(&ctx, |ui| {
         ui.set_width(360.0);
         ui.heading("A training run goes on");
         ui.label("What it has learnt is kept. Next time, \"Resume\" goes on with it.");

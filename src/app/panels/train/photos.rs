@@ -7,8 +7,14 @@ use egui::{
 use super::super::super::{App, theme};
 use crate::train::doctor::Examined;
 
-/// Size of a card.
-const CARD: Vec2 = Vec2::new(186.0, 214.0);
+/// Size of a card; it is wider where a row has room left.
+const CARD: Vec2 = Vec2::new(176.0, 206.0);
+
+/// Between cards.
+const GAP: f32 = 10.0;
+
+/// Room for the bar that scrolls.
+const BAR: f32 = 10.0;
 
 pub(super) fn ui(app: &mut App, ui: &mut Ui) {
     if app.training.checkup.is_none() {
@@ -20,20 +26,22 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
     let plan = plan.as_ref().and_then(|plan| plan.as_ref().ok());
     let Some(checkup) = &mut app.training.checkup else { return };
     egui::ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-        ui.spacing_mut().item_spacing = Vec2::splat(10.0);
-        let columns = ((ui.available_width() + 10.0) / (CARD.x + 10.0)).max(1.0) as usize;
+        ui.spacing_mut().item_spacing = Vec2::splat(GAP);
+        let room = ui.available_width() - BAR + GAP;
+        let columns = (room / (CARD.x + GAP)).floor().max(1.0);
+        let card = Vec2::new(room / columns - GAP, CARD.y);
         // Photos that something is wrong with come first: these are to be decided on.
         let (ill, sound): (Vec<_>, Vec<_>) =
             checkup.photos.iter_mut().partition(|photo| !photo.problems.is_empty());
         let mut photos: Vec<&mut Examined> = ill.into_iter().chain(sound).collect();
-        for row in photos.chunks_mut(columns) {
+        for row in photos.chunks_mut(columns as usize) {
             ui.horizontal(|ui| {
                 for photo in row {
                     let held_out = plan.is_some_and(|plan| {
                         plan.validation.contains(&photo.path) || plan.test.contains(&photo.path)
                     });
                     let before = photo.kept;
-                    card_ui(ui, photo, thumbnails.get(&photo.path), held_out);
+                    card_ui(ui, card, photo, thumbnails.get(&photo.path), held_out);
                     changed |= before != photo.kept;
                 }
             });
@@ -46,11 +54,12 @@ pub(super) fn ui(app: &mut App, ui: &mut Ui) {
 
 fn card_ui(
     ui: &mut Ui,
+    size: Vec2,
     photo: &mut Examined,
     thumbnail: Option<&egui::TextureHandle>,
     held_out: bool,
 ) {
-    let (area, _) = ui.allocate_exact_size(CARD, Sense::hover());
+    let (area, _) = ui.allocate_exact_size(size, Sense::hover());
     ui.painter().rect_filled(area, CornerRadius::same(8), ui.visuals().panel_fill);
     let (dark, used) = (ui.visuals().dark_mode, photo.kept && photo.is_usable());
     let inner = area.shrink(8.0);
@@ -95,7 +104,9 @@ fn card_ui(
         check.on_hover_text(photo.path.display().to_string());
     });
     let (width, height) = photo.size;
-    ui.label(theme::quiet(format!("{width} × {height}")));
+    if width > 0 {
+        ui.label(theme::quiet(format!("{width} × {height}")));
+    }
     let names: Vec<&str> = photo.problems.iter().map(|problem| problem.name()).collect();
     if !names.is_empty() {
         let grave = photo.problems.iter().any(|problem| problem.is_grave());
@@ -131,7 +142,7 @@ fn empty_ui(app: &mut App, ui: &mut Ui) {
     );
     ui.scope_builder(egui::UiBuilder::new().max_rect(card.shrink(28.0)), |ui| {
         ui.vertical_centered(|ui| {
-            ui.add_space(12.0);
+            ui.add_space(22.0);
             ui.label(RichText::new("Teach a model your own photos").heading().strong());
             ui.label(
                 RichText::new("Drop photos or a folder here. They stay on this computer.").weak(),

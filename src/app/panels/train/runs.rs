@@ -85,7 +85,7 @@ fn room(bytes: u64) -> String {
 pub(super) fn delete_ui(app: &mut App, ui: &Ui) {
     let Some(run) = app.training.asks_to_delete.clone() else { return };
     let Summary { name, bytes, .. } = &run;
-    let answer = egui::Modal::new(egui::Id::unique("delete a run")).show(ui.ctx(), |ui| {
+    let answer = theme::dialog(ui.ctx(), "delete a run").show(ui.ctx(), |ui| {
         ui.set_width(360.0);
         ui.heading(format!("Delete the run {name}?"));
         ui.label(format!(
