@@ -9,8 +9,8 @@ use image::GrayImage;
 use super::diffuse::diffuse;
 use crate::mask;
 
-/// Pixels of a mark this deep are wholly under it; the border between is soft. The first that fits
-/// best is taken, since people mark a little too much.
+/// Pixels of a mark this deep may be wholly under it; the border between is soft. The first that
+/// looks so is taken, since people mark a little too much.
 const DEPTHS: [f32; 3] = [2.0, 3.0, 4.0];
 
 /// How much deeper than that pixels are compared with what is around the mark.
@@ -27,12 +27,13 @@ const DEEP: (f32, f32) = (0.2, 0.05);
 /// More are not needed.
 const MOST: usize = 10_000;
 
-/// What the jump at the border must come down to, as a share of the one that the mark makes. Marks
-/// that hide what is under them stay near 1, since no opacity explains them.
-const EXPLAINED: f32 = 0.7;
+/// What the jump at the border must come down to, as a share of the one that the mark makes; the
+/// second where edges speak for the veil, too. Marks that hide what is under them stay near 1, since
+/// no opacity explains them.
+const EXPLAINED: (f32, f32) = (0.7, 0.85);
 
-/// What comes out must be about as rough as what is around it: this many times at most, or one over
-/// it at least.
+/// Edges must come out about as strong as those around: this many times at most, or one over it at
+/// least.
 const UNLIKE: f32 = 4.0;
 
 /// A veil is clearly better than another if it leaves less than this part of the other's jump.
@@ -84,6 +85,16 @@ impl Depth {
         let [within, around] = self.edges;
         self.wide && within <= veil.shines * (EDGES.1 * around + EDGES.2)
     }
+
+    /// How strong edges come out, over those around.
+    fn edges_under(&self, veil: &Veil) -> f32 {
+        self.edges[0] / veil.shines / self.edges[1]
+    }
+
+    /// Whether edges come out just as strong as those around, which hardly happens by chance.
+    fn is_alike_under(&self, veil: &Veil) -> bool {
+        (1.0 / EDGES.1..=EDGES.1).contains(&self.edges_under(veil))
+    }
 }
 
 /// What a piece of a photo says of the mark on it.
@@ -95,14 +106,13 @@ pub struct Evidence {
     outside: f32,
 }
 
-/// A veil, the depth from which on pixels are wholly under it, and the jump at the border that it
-/// leaves, as a share of the one that is there.
+/// A veil, the depth from which on pixels are wholly under it, if any are, and the jump at the border
+/// that it leaves, as a share of the one that is there.
 #[derive(Clone, Copy, Debug)]
 pub struct Fit {
     veil: Veil,
-    depth: usize,
+    covered: Option<usize>,
     jump: f32,
-    computed: bool,
 }
 
 impl Evidence {
@@ -144,37 +154,39 @@ impl Evidence {
 
     /// The veil that explains it best; `None` if none does.
     pub fn fit(&self) -> Option<Fit> {
-        let fits = self.depths.iter().enumerate().filter_map(|(depth, seen)| {
-            let seen = seen.as_ref()?;
+        let fits = self.depths.iter().flatten().filter_map(|seen| {
             let (veil, jump) = fitted(&seen.seen, seen.rougher)?;
-            Some(Fit { veil, depth, jump, computed: seen.is_covered_by(&veil) })
+            Some((veil, jump, seen))
         });
-        let fit = fits.min_by(|a, b| a.jump.total_cmp(&b.jump))?;
-        self.allows(&fit).then_some(fit)
+        let (veil, jump, seen) = fits.min_by(|a, b| a.1.total_cmp(&b.1))?;
+        let most = if seen.is_alike_under(&veil) { EXPLAINED.1 } else { EXPLAINED.0 };
+        self.allows(&veil, jump, most, seen)
     }
 
     /// How well a veil that was found elsewhere explains it; `None` if it does not, or too little
     /// is under the mark to tell.
     pub fn judge(&self, elsewhere: &Fit) -> Option<Fit> {
-        let seen = self.depths.iter().enumerate();
-        let fits = seen.filter_map(|(depth, seen)| {
-            let own = seen.as_ref()?;
-            let none = jump(&own.seen, &Veil { shines: 1.0, adds: [0.0; 3] }).0;
-            let left = jump(&own.seen, &elsewhere.veil).0;
-            let (veil, jump) = (elsewhere.veil, left / none.max(f32::EPSILON));
-            Some(Fit { veil, depth, jump, computed: own.is_covered_by(&veil) })
+        let veil = elsewhere.veil;
+        let fits = self.depths.iter().flatten().map(|seen| {
+            let none = jump(&seen.seen, &Veil { shines: 1.0, adds: [0.0; 3] }).0;
+            (jump(&seen.seen, &veil).0 / none.max(f32::EPSILON), seen)
         });
-        let fit = fits.min_by(|a, b| a.jump.total_cmp(&b.jump))?;
-        self.allows(&fit).then_some(fit)
+        let (jump, seen) = fits.min_by(|a, b| a.0.total_cmp(&b.0))?;
+        let most = if seen.is_alike_under(&veil) { 1.0 } else { EXPLAINED.0 };
+        self.allows(&veil, jump, most, seen)
     }
 
-    /// Whether what a fit leaves is little enough, and what comes out is about as rough as what is
-    /// around it. On a smooth photo roughness says nothing.
-    fn allows(&self, fit: &Fit) -> bool {
-        let rougher = self.depths[fit.depth].as_ref().map_or(1.0, |seen| seen.rougher);
-        let rough = rougher / fit.veil.shines;
-        let unlike = self.outside > 2.0 * ROUGH.1 && !(1.0 / UNLIKE..=UNLIKE).contains(&rough);
-        fit.jump <= EXPLAINED && !unlike
+    /// The fit of a veil that leaves at most so much of the jump, and edges about as strong as those
+    /// around the mark. On a smooth photo edges say nothing.
+    fn allows(&self, veil: &Veil, jump: f32, most: f32, seen: &Depth) -> Option<Fit> {
+        let alike = (1.0 / UNLIKE..=UNLIKE).contains(&seen.edges_under(veil));
+        let smooth = self.outside <= 2.0 * ROUGH.1;
+        let covered = |seen: &Option<Depth>| seen.as_ref().is_some_and(|it| it.is_covered_by(veil));
+        (jump <= most && (alike || smooth)).then(|| Fit {
+            veil: *veil,
+            covered: self.depths.iter().position(covered),
+            jump,
+        })
     }
 
     /// That of several pieces with the same mark.
@@ -216,9 +228,9 @@ impl Fit {
     /// The piece without its mark: what shines through, of those of the `marks` (not 0) that are
     /// wholly under it; none of a mark of thin lines.
     pub fn lifted(&self, planes: &Planes, marks: &GrayImage) -> Lifted {
-        let least = DEPTHS[self.depth];
+        let least = self.covered.map_or(f32::INFINITY, |depth| DEPTHS[depth]);
         let computed: Vec<bool> =
-            mask::depths(marks).into_iter().map(|depth| self.computed && depth >= least).collect();
+            mask::depths(marks).into_iter().map(|depth| depth >= least).collect();
         let mut planes = planes.clone();
         for (plane, adds) in planes.iter_mut().zip(self.veil.adds) {
             for (value, _) in plane.iter_mut().zip(&computed).filter(|(_, computed)| **computed) {
@@ -425,7 +437,7 @@ mod tests {
     #[test]
     fn a_soft_border_lies_between_what_is_given_and_what_is_under_the_whole_mark() {
         let veil = Veil { shines: 0.5, adds: [0.5, 0.5, 0.0] };
-        let fit = Fit { veil, depth: 0, jump: 0.0, computed: true };
+        let fit = Fit { veil, covered: Some(0), jump: 0.0 };
         let photo = [0.2, 0.6, 0.4];
         for cover in [0.0, 0.3, 1.0] {
             let share = 0.5 * cover;
