@@ -453,9 +453,10 @@ impl<'a> Job<'a> {
             Fit::better(evidence.fit(), shared)
         });
         let mut planes = match (veil, self.filler) {
-            (Some(veil), Filler::Network { model, device } | Filler::Auto { model, device, .. }) => {
-                self.unveiled(window.clone(), &veil, model, device)?
-            }
+            (
+                Some(veil),
+                Filler::Network { model, device } | Filler::Auto { model, device, .. },
+            ) => self.unveiled(window.clone(), &veil, model, device)?,
             (_, Filler::Texture { seed }) => self.textured(&window, seed)?,
             (None, Filler::Auto { model, device, seed }) if window.deep => {
                 match self.textured(&window, seed) {

@@ -11,7 +11,7 @@ use crate::mask;
 
 /// Pixels of a mark this deep may be wholly under it; the border between is soft. The first that
 /// looks so is taken, since people mark a little too much.
-const DEPTHS: [f32; 3] = [2.0, 3.0, 4.0];
+const DEPTHS: [f32; 5] = [2.0, 3.0, 4.0, 5.0, 6.5];
 
 /// How much deeper than that pixels are compared with what is around the mark.
 const NEAR: f32 = 3.0;
@@ -191,7 +191,7 @@ impl Evidence {
 
     /// That of several pieces with the same mark.
     pub fn together(all: &[Self]) -> Self {
-        let depths = [0, 1, 2].map(|depth| {
+        let depths = std::array::from_fn(|depth| {
             let seen: Vec<&Depth> =
                 all.iter().filter_map(|one| one.depths[depth].as_ref()).collect();
             let count: usize = seen.iter().map(|one| one.seen.len()).sum();

@@ -328,7 +328,9 @@ impl Source {
                 if *fills || worse.hides {
                     let [begun, given] = shown(small, &mask, worse.hides);
                     small = given;
-                    batch.begun.extend(begun.into_iter().flatten().take_while(|_| *takes_marked));
+                    if *takes_marked {
+                        batch.begun.extend(begun.into_iter().flatten());
+                    }
                 }
                 batch.mask.extend(mask.iter().map(|mark| f32::from(*mark) / 255.0));
             }
