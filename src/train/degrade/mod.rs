@@ -492,6 +492,34 @@ mod tests {
     }
 
     #[test]
+    fn of_a_mark_wider_than_the_picture_a_piece_shows_with_wider_strokes() {
+        let photo = RgbImage::from_pixel(96, 96, image::Rgb([90; 3]));
+        let made = |size: f32| -> Vec<f32> {
+            let text = format!(
+                "after = [{{ kind = 'watermark', opacity = [1, 1], text = 1, tiled = 0, outlined = 0, \
+                 shadowed = 0, size = [{size}, {size}] }}]"
+            );
+            let recipe: Recipe = toml::from_str(&text).unwrap();
+            let depth = |seed| {
+                let made = recipe.apply(&photo, 1, &mut Rng::with_seed(seed)).unwrap();
+                let (mask, pairs) = (made.mask.unwrap(), made.picture.pixels().zip(photo.pixels()));
+                let unseen = pairs.zip(mask.iter()).any(|((a, b), mark)| a != b && *mark == 0);
+                assert!(!unseen, "what changed is marked");
+                mask::depth(&mask)
+            };
+            (0..40).map(depth).collect()
+        };
+        let (whole, piece) = (made(0.9), made(3.0));
+        let seen = piece.iter().filter(|depth| **depth > 0.0).count();
+        assert!(seen >= 30, "{seen} of 40 show something of the mark");
+        let mean = |depths: &[f32]| {
+            let seen = depths.iter().filter(|depth| **depth > 0.0);
+            seen.clone().sum::<f32>() / seen.count() as f32
+        };
+        assert!(mean(&piece) > 1.8 * mean(&whole), "{} {}", mean(&piece), mean(&whole));
+    }
+
+    #[test]
     fn noise_has_the_strength_it_says() {
         let mut worse = RgbImage::from_pixel(128, 128, image::Rgb([128; 3]));
         noisy(&mut worse, 25.5, &mut Rng::with_seed(3));
@@ -511,6 +539,7 @@ mod tests {
             "mask_grow = [0.0, 65.0]",
             "after = [{ kind = 'watermark', opacity = [0.2, 1.1] }]",
             "after = [{ kind = 'watermark', tiled = 2.0 }]",
+            "after = [{ kind = 'watermark', size = [0.2, 9.0] }]",
             "after = [{ kind = 'damage', corners = [1, 5] }]",
             "after = [{ kind = 'damage', width = [0.0, 1.0] }]",
             "after = [{ kind = 'damage', kinds = [1, 6], folds = [0, 0] }]",
