@@ -27,9 +27,13 @@ const INSIDE: f32 = 2.0;
 /// Fewer differences say nothing.
 const FEWEST: usize = 30;
 
-/// Where so many of the differences outside are at most so large, nothing can be seen through a mark
-/// that is not seen around it.
+/// Where so many of the differences outside are at most so large, as on most large photos, neighbours
+/// say nothing. What shines through then shows by how far colours spread over the whole mark...
 const SMOOTH: (f32, f32) = (0.75, 2.0 / 255.0);
+
+/// ...between these quantiles, unless they hardly spread around it either: then nothing can be seen
+/// through the mark that is not seen around it.
+const SPREAD: (f32, f32, f32) = (0.1, 0.9, 6.0 / 255.0);
 
 /// Whether what `marks` marks (not 0) hides what is under it, as far as can be seen: it is far
 /// more even than `luma` (0 to 1, of the same size) around it. Also on a photo so smooth that what is
@@ -68,7 +72,14 @@ pub fn is_opaque(luma: &[f32], marks: &GrayImage) -> bool {
     let (smooth_share, smooth) = SMOOTH;
     if !inside.is_empty() && quantile(&mut outside, smooth_share).is_some_and(|most| most <= smooth)
     {
-        return true;
+        let spread = |counts: &dyn Fn(usize) -> bool| {
+            let mut values: Vec<f32> =
+                (0..luma.len()).filter(|at| counts(*at)).map(|at| luma[at]).collect();
+            let (low, high) = (quantile(&mut values, SPREAD.0), quantile(&mut values, SPREAD.1));
+            high.zip(low).map_or(0.0, |(high, low)| high - low)
+        };
+        let around = spread(&|at| away[at] > 0.0 && away[at] <= CLOSE);
+        return around <= SPREAD.2 || spread(&|at| depths[at] >= INSIDE) <= EVEN * around;
     }
     let (inside, share) = match deep.len() {
         FEWEST.. => (&mut deep, EVEN_SHARE),
@@ -110,6 +121,25 @@ mod tests {
             }
         }
         is_opaque(&luma, &marks)
+    }
+
+    #[test]
+    fn on_a_smooth_photo_the_whole_mark_tells() {
+        let (wide, high) = (200, 120);
+        let marked = |x: u32, y: u32| (40..160).contains(&x) && (30..90).contains(&y);
+        let marks =
+            GrayImage::from_fn(wide, high, |x, y| Luma([if marked(x, y) { 255 } else { 0 }]));
+        let judged = |opacity: f32, slope: f32| {
+            let value = |at: u32| {
+                let photo = 0.3 + slope * (at % wide) as f32 / wide as f32;
+                let share = if marked(at % wide, at / wide) { opacity } else { 0.0 };
+                photo + share * (0.9 - photo)
+            };
+            is_opaque(&(0..wide * high).map(value).collect::<Vec<_>>(), &marks)
+        };
+        assert!(judged(1.0, 0.4), "ink");
+        assert!(!judged(0.5, 0.4), "a sky shines through");
+        assert!(judged(0.5, 0.01), "nothing is there that could");
     }
 
     #[test]
